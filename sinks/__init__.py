@@ -1,0 +1,1 @@
+"""Where results go: one file, one sink, found by its entry point."""

@@ -1,0 +1,1 @@
+"""Where frames come from: one file, one source, found by its entry point."""

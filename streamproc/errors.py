@@ -1,0 +1,63 @@
+"""Every error the engine raises on purpose.
+
+::
+
+    StreamprocError
+    ├── ConfigError (ValueError)          a pipeline, parameter or graph that cannot run
+    ├── SourceError (OSError)             a source that cannot be opened, or changed midway
+    ├── FrameError (ValueError)           one frame that cannot be read or processed
+    ├── StoreError (OSError)              a run folder that cannot be written or read
+    │   └── RunFolderError (OSError)      a run folder that exists, is locked or differs
+    └── MissingDependency (ImportError)   an optional package that is not installed
+
+A message is one line: what was given, the rule, the remedy.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class StreamprocError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigError(StreamprocError, ValueError):
+    """A pipeline, a parameter or a graph that cannot run."""
+
+
+class SourceError(StreamprocError, OSError):
+    """A source that cannot be opened, or whose frames change shape midway."""
+
+
+class FrameError(StreamprocError, ValueError):
+    """One frame that cannot be read or processed; the others are unharmed."""
+
+
+class StoreError(StreamprocError, OSError):
+    """A run folder that cannot be written or read."""
+
+
+class RunFolderError(StoreError):
+    """A run folder that exists already, is in use, or holds another run."""
+
+
+class MissingDependency(StreamprocError, ImportError):
+    """An optional package is not installed; the message names the extra."""
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` or the sorted choices, to end a message."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(given, choices, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(choices)}"
+
+
+def one_line(error: BaseException) -> str:
+    """Return the error as one line: its text, or its type where it has none."""
+    text = " ".join(str(error).split())
+    if isinstance(error, StreamprocError) and text:
+        return text
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name

@@ -1,0 +1,1 @@
+"""Where stages run: inline or on threads, behind one protocol."""

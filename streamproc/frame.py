@@ -1,0 +1,172 @@
+"""A frame, the address at which it can be read again, and what a source is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Kind: TypeAlias = Literal["image", "mask", "labels", "table", "value"]
+
+#: Spatial and channel axes of one frame, in the order they may appear.
+AXES = "czyx"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInfo:
+    """What a source says of itself before its first frame.
+
+    ``shape`` and ``dtype`` are those of one frame, ``axes`` a subsequence of
+    ``"czyx"`` of the same length (``"yx"``, ``"cyx"``, ``"zyx"``, ``"czyx"``).
+    ``frames`` is None where the length is unknown, ``pixel_size_um`` maps the
+    axes ``z, y, x`` to micrometres (only those known), ``fps`` is frames per
+    second. ``random_access`` says that `Source.read` takes any index, from any
+    thread; a source without it is read once, in sequence. ``identity`` names the
+    content (file names and sizes, a seed), not the place: a run is resumed only on
+    a source with the same identity.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    axes: str
+    identity: str
+    frames: int | None = None
+    live: bool = False
+    random_access: bool = False
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
+    fps: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one frame."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Pixels as a source yields them: native byte order, C-contiguous, own memory.
+
+    ``source_index`` is the source's own position or counter, ``time`` the
+    acquisition in seconds since the Unix epoch (None where nothing tells it),
+    ``metadata`` plain JSON values (exposure_ms, stage position, file …).
+    """
+
+    pixels: Array
+    source_index: int
+    time: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A frame the source knows of and cannot give: it becomes a failed row."""
+
+    source_index: int
+    error: str
+    time: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Frames that never reached us, by the source's own counter: a row of ``gaps``."""
+
+    first_source_index: int
+    last_source_index: int
+    reason: str
+    time: float | None = None
+    place: str = "source"
+
+    @property
+    def count(self) -> int:
+        """How many frames are missing."""
+        return self.last_source_index - self.first_source_index + 1
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where frames come from: a recording, a live camera, a simulation.
+
+    A class whose constructor takes the parameters of the YAML form, by the same
+    names, the first one being the bare value. Opening a bad source raises
+    `SourceError` with one clear line.
+    """
+
+    #: Lower-case file suffixes that ``sp.open("path")`` hands to this source.
+    suffixes: ClassVar[tuple[str, ...]]
+
+    @property
+    def info(self) -> SourceInfo:
+        """What this source is; known once it is constructed."""
+        ...
+
+    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
+        """Yield every frame from position ``start`` on, in order.
+
+        An unreadable frame is yielded as `Unreadable`, frames lost before us as
+        `Gap`; a frame of another shape or dtype raises `SourceError`.
+        """
+        ...
+
+    def read(self, index: int) -> Frame:
+        """Return the frame at ``index``; only where ``info.random_access``.
+
+        Safe to call from several threads at once. Raises `FrameError` where the
+        frame cannot be read.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ask a live source to end: `frames` returns soon after (any thread)."""
+        ...
+
+    def close(self) -> None:
+        """Release files and devices; idempotent."""
+        ...
+
+
+class Address(Protocol):
+    """Where the pixels of a frame can be read again; small and picklable."""
+
+    def read(self) -> Array:
+        """Return the pixels; raises `FrameError` where they cannot be read."""
+        ...
+
+
+@dataclass(slots=True)
+class FrameRef:
+    """One admitted frame: its number, its fate so far and how to get its pixels.
+
+    ``pixels`` is the hot copy; `release` drops it where an address can bring it
+    back. ``error`` marks a frame that is known to be unreadable.
+    """
+
+    frame: int
+    source_index: int
+    time: float | None
+    metadata: str
+    address: Address | None
+    pixels: Array | None = None
+    error: str | None = None
+    #: time.time() and time.perf_counter() at admission
+    admitted_at: float = 0.0
+    clock: float = 0.0
+
+    def resolve(self) -> Array:
+        """Return the pixels, from memory while hot, from the address otherwise."""
+        pixels = self.pixels
+        if pixels is not None:
+            return pixels
+        if self.address is None:
+            from .errors import FrameError
+
+            raise FrameError(f"frame {self.frame} is no longer in memory")
+        return self.address.read()
+
+    def release(self) -> None:
+        """Drop the hot pixels where they can be read again."""
+        if self.address is not None:
+            self.pixels = None

@@ -1,0 +1,163 @@
+"""Parameters checked against the signature that takes them.
+
+The signature of an operator or of a source's constructor is the one definition of
+its parameters: names, types, bounds (`annotated_types`), defaults. The YAML form,
+the Python methods and the eager functions are all checked here.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Literal
+
+from .errors import ConfigError, nearest
+
+_BOUNDS = {
+    "greater_than": ("gt", ">"),
+    "greater_than_equal": ("ge", ">="),
+    "less_than": ("lt", "<"),
+    "less_than_equal": ("le", "<="),
+}
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "finite_number": "a finite number",
+    "none_required": "empty (null)",
+}
+
+
+class ParameterError(ConfigError):
+    """A parameter that its operator or source does not take."""
+
+
+class Parameters:
+    """The keyword-only parameters of a callable (or those of a constructor).
+
+    ``skip`` names those that are the engine's business. Positional parameters of a
+    constructor count too: its first one is the bare value of the YAML form.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        skip: tuple[str, ...] = (),
+        positional: bool = False,
+    ) -> None:
+        self._function = function
+        kinds = [inspect.Parameter.KEYWORD_ONLY]
+        if positional:
+            kinds.append(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self.items: dict[str, inspect.Parameter] = {
+            name: parameter
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.kind in kinds and name not in skip
+        }
+
+    @property
+    def first(self) -> str | None:
+        """The parameter that a bare value sets."""
+        return next(iter(self.items), None)
+
+    @cached_property
+    def types(self) -> dict[str, Any]:
+        """Annotations by name, resolved, bounds included."""
+        target = self._function
+        if inspect.isclass(target):
+            target = target.__init__
+        hints = typing.get_type_hints(target, include_extras=True)
+        return {name: hints.get(name, Any) for name in self.items}
+
+    @cached_property
+    def _adapters(self) -> dict[str, Any]:
+        from pydantic import ConfigDict, TypeAdapter
+
+        config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+        return {
+            name: TypeAdapter(hint, config=config) for name, hint in self.types.items()
+        }
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the values of the parameters that have a default."""
+        empty = inspect.Parameter.empty
+        return {n: p.default for n, p in self.items.items() if p.default is not empty}
+
+    def check(
+        self, given: Mapping[str, Any], *, owner: str, path: str = ""
+    ) -> dict[str, Any]:
+        """Return all parameters, defaults filled in.
+
+        Raises
+        ------
+        ParameterError
+            An unknown name (the nearest known one is named), a missing one, a
+            wrong type or a value out of bounds. ``path`` goes before the name.
+        """
+        prefix = f"{path}." if path else ""
+        for name in given:
+            if name not in self.items:
+                raise ParameterError(
+                    f"{prefix}{name}: {owner} has no parameter {name!r}"
+                    + nearest(name, self.items)
+                )
+        values = self.defaults()
+        for name in self.items:
+            if name in given:
+                values[name] = self._check_one(name, given[name], prefix)
+            elif name not in values:
+                raise ParameterError(f"{prefix}{name}: {owner} needs {name!r}")
+        return values
+
+    def _check_one(self, name: str, value: Any, prefix: str) -> Any:
+        from pydantic import ValidationError
+
+        if isinstance(value, list) and "tuple" in str(self.types[name]):
+            value = tuple(value)
+        try:
+            return self._adapters[name].validate_python(value)
+        except ValidationError as error:
+            rule = explain(error.errors(include_url=False)[0])
+            raise ParameterError(
+                f"{prefix}{name} must be {rule}, got {value!r}"
+            ) from None
+
+
+def explain(error: Mapping[str, Any]) -> str:
+    """Return the rule a pydantic error broke, to follow ``must be``."""
+    kind, context = str(error["type"]), error.get("ctx", {})
+    if kind in _BOUNDS:
+        key, sign = _BOUNDS[kind]
+        return f"{sign} {context[key]}"
+    if kind == "literal_error":
+        return f"one of {context['expected']}"
+    return _TYPES.get(kind) or _lower(str(error["msg"]))
+
+
+def _lower(text: str) -> str:
+    text = text.removeprefix("Value error, ").removeprefix("Input should be ")
+    return text[:1].lower() + text[1:]
+
+
+def describe(hint: Any) -> str:
+    """Return an annotation as a reader of a list of parameters wants it."""
+    if typing.get_origin(hint) is Literal:
+        return "|".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is typing.Annotated:
+        base, *rules = typing.get_args(hint)
+        signs = {"Gt": ">", "Ge": ">=", "Lt": "<", "Le": "<="}
+        bounds = [
+            f"{signs[type(r).__name__]} {next(iter(vars(r).values()), '')}"
+            if hasattr(r, "__dict__")
+            else f"{signs[type(r).__name__]} {getattr(r, type(r).__name__.lower())}"
+            for r in rules
+            if type(r).__name__ in signs
+        ]
+        return " ".join([describe(base), *bounds])
+    return getattr(hint, "__name__", str(hint)) if inspect.isclass(hint) else str(hint)

@@ -1,0 +1,1 @@
+"""What is on disk: shards, the ledger, the raw log, the lock."""
