@@ -1,11 +1,14 @@
 """A frame, the address at which it can be read again, and what a source is."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import FrameError
 
 Array: TypeAlias = NDArray[Any]
 Kind: TypeAlias = Literal["image", "mask", "labels", "table", "value"]
@@ -131,8 +134,8 @@ class Source(Protocol):
 class Address(Protocol):
     """Where the pixels of a frame can be read again; small and picklable."""
 
-    def read(self) -> Array:
-        """Return the pixels; raises `FrameError` where they cannot be read."""
+    def read(self) -> Frame:
+        """Return the frame; raises `FrameError` where it cannot be read."""
         ...
 
 
@@ -147,10 +150,12 @@ class FrameRef:
     frame: int
     source_index: int
     time: float | None
-    metadata: str
+    metadata: str | None
     address: Address | None
     pixels: Array | None = None
     error: str | None = None
+    #: keep the pixels once read: other frames' windows need them too
+    keep: bool = False
     #: time.time() and time.perf_counter() at admission
     admitted_at: float = 0.0
     clock: float = 0.0
@@ -161,12 +166,15 @@ class FrameRef:
         if pixels is not None:
             return pixels
         if self.address is None:
-            from .errors import FrameError
-
             raise FrameError(f"frame {self.frame} is no longer in memory")
-        return self.address.read()
+        frame = self.address.read()
+        self.time = frame.time
+        self.metadata = json.dumps(dict(frame.metadata)) if frame.metadata else None
+        if self.keep:
+            self.pixels = frame.pixels
+        return frame.pixels
 
     def release(self) -> None:
-        """Drop the hot pixels where they can be read again."""
-        if self.address is not None:
-            self.pixels = None
+        """Drop the hot pixels, and keep none from now on."""
+        self.keep = False
+        self.pixels = None

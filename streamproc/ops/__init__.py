@@ -3,3 +3,68 @@
 Names, parameters and meaning are those of scikit-image and scipy.ndimage. They act
 on ``(y, x)`` or ``(z, y, x)``; ``channel_axis`` maps them over channels.
 """
+
+from typing import Any, cast
+
+from ._operator import Operator
+from ._warm import warm
+from .background import background, mean_frame, subtract_background
+from .filters import difference_of_gaussians, gaussian, median
+from .labeling import label, remove_small_objects
+from .measurement import measure
+from .morphology import (
+    binary_closing,
+    binary_dilation,
+    binary_erosion,
+    binary_opening,
+    fill_holes,
+    white_tophat,
+)
+from .projection import project
+from .thresholding import find_threshold, threshold
+
+__all__ = [
+    "OPERATORS",
+    "Operator",
+    "background",
+    "binary_closing",
+    "binary_dilation",
+    "binary_erosion",
+    "binary_opening",
+    "difference_of_gaussians",
+    "fill_holes",
+    "find_threshold",
+    "gaussian",
+    "label",
+    "mean_frame",
+    "measure",
+    "median",
+    "project",
+    "remove_small_objects",
+    "subtract_background",
+    "threshold",
+    "warm",
+    "white_tophat",
+]
+
+#: Every built-in operator by its name in YAML.
+OPERATORS: dict[str, Operator] = {
+    function.__name__: cast(Any, function).operator
+    for function in (
+        background,
+        binary_closing,
+        binary_dilation,
+        binary_erosion,
+        binary_opening,
+        difference_of_gaussians,
+        fill_holes,
+        gaussian,
+        label,
+        measure,
+        median,
+        project,
+        remove_small_objects,
+        threshold,
+        white_tophat,
+    )
+}

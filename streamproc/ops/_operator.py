@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from importlib import import_module
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..parameters import Parameters
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 
 #: Engine matters among the keyword parameters of an operator.
 _ENGINE = ("channel_axis",)
@@ -35,6 +37,24 @@ class Operator:
     gives: Kind | None
     optional: int = 0
 
+    def __reduce__(self) -> tuple[Callable[..., "Operator"], tuple[str, str]]:
+        """Travel by name: what is cached here does not pickle."""
+        return _find, (self.kernel.__module__, self.name)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The signature of the kernel."""
+        return inspect.signature(self.kernel)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs, in order."""
+        return tuple(
+            name
+            for name, parameter in self.signature.parameters.items()
+            if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        )
+
     @cached_property
     def parameters(self) -> Parameters:
         """The keyword-only parameters of the kernel."""
@@ -46,28 +66,59 @@ class Operator:
         return (inspect.getdoc(self.kernel) or "").partition("\n")[0]
 
 
+def _find(module: str, name: str) -> Operator:
+    return cast(Operator, getattr(import_module(module), name).operator)
+
+
+@overload
 def operator(
     *takes: tuple[Kind, ...], gives: Kind | None, optional: int = 0
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+@overload
+def operator(
+    *takes: tuple[Kind, ...],
+    gives: Kind | None,
+    optional: int = 0,
+    shown: Callable[[R], S],
+) -> Callable[[Callable[P, R]], Callable[P, S]]: ...
+
+
+def operator(
+    *takes: tuple[Kind, ...],
+    gives: Kind | None,
+    optional: int = 0,
+    shown: Callable[[Any], Any] | None = None,
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """Make a function an operator: checked parameters, channels mapped over.
 
     The decorated function checks its parameters (`ParameterError`, one line) and,
     with ``channel_axis``, applies the kernel to each channel and stacks the
-    results on the same axis. Its `Operator` is ``function.operator``.
+    results on the same axis; ``shown`` turns the kernel's result into what a user
+    gets. Its `Operator` is ``function.operator``. Function, kernel and `Operator`
+    all pickle by name.
     """
 
-    def decorate(kernel: Callable[P, R]) -> Callable[P, R]:
+    def decorate(kernel: Callable[P, Any]) -> Callable[P, Any]:
         spec = Operator(kernel.__name__, kernel, takes, gives, optional)
 
         @wraps(kernel)
-        def checked(*inputs: P.args, **parameters: P.kwargs) -> R:
-            axis = cast("int | None", parameters.pop("channel_axis", None))
-            values = spec.parameters.check(parameters, owner=spec.name)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401  # the overloads say what
+            given = dict(kwargs)
+            axis = cast("int | None", given.pop("channel_axis", None))
+            named = {name: given.pop(name) for name in spec.inputs if name in given}
+            values = spec.parameters.check(given, owner=spec.name)
+            inputs = spec.signature.bind(*args, **named, **values).args
             if axis is None:
-                return kernel(*inputs, **values)  # type: ignore[arg-type]  # ParamSpec cannot name them
-            return cast("R", per_channel(kernel, inputs, values, axis))
+                result = cast("Callable[..., Any]", kernel)(*inputs, **values)
+            else:
+                result = per_channel(kernel, inputs, values, axis)
+            return result if shown is None else shown(result)
 
         checked.operator = spec  # type: ignore[attr-defined]  # a function attribute
+        # after wraps(): the name leads to `checked`, and from there to the kernel
+        kernel.__qualname__ = f"{kernel.__qualname__}.operator.kernel"
         return checked
 
     return decorate

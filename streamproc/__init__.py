@@ -1,0 +1,81 @@
+"""Streaming, real-time image processing for microscopes, beamlines and cameras.
+
+``import streamproc as sp`` costs what NumPy costs; everything else is loaded when
+it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import ops
+    from .errors import (
+        ConfigError,
+        FrameError,
+        MissingDependency,
+        RunFolderError,
+        SourceError,
+        StoreError,
+        StreamprocError,
+    )
+    from .frame import Frame, Gap, Source, SourceInfo, Unreadable
+    from .graph import Handle, Image, Labels, Mask, Table, Value
+    from .graph import open_source as open
+    from .report import Report
+    from .results import Results, load
+    from .run import Run, resume, run, start
+
+__all__ = [
+    "ConfigError",
+    "Frame",
+    "FrameError",
+    "Gap",
+    "Handle",
+    "Image",
+    "Labels",
+    "Mask",
+    "MissingDependency",
+    "Report",
+    "Results",
+    "Run",
+    "RunFolderError",
+    "Source",
+    "SourceError",
+    "SourceInfo",
+    "StoreError",
+    "StreamprocError",
+    "Table",
+    "Unreadable",
+    "Value",
+    "load",
+    "open",
+    "ops",
+    "resume",
+    "run",
+    "start",
+]
+
+_HOME = {
+    "open": ("graph", "open_source"),
+    **dict.fromkeys(("Handle", "Image", "Labels", "Mask", "Table", "Value"), "graph"),
+    **dict.fromkeys(("Frame", "Gap", "Source", "SourceInfo", "Unreadable"), "frame"),
+    **dict.fromkeys((n for n in __all__ if n.endswith("Error")), "errors"),
+    **dict.fromkeys(("Run", "resume", "run", "start"), "run"),
+    **dict.fromkeys(("Results", "load"), "results"),
+    "MissingDependency": "errors",
+    "Report": "report",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "ops":
+        return import_module(".ops", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOME[name]
+    module, attribute = home if isinstance(home, tuple) else (home, name)
+    return getattr(import_module(f".{module}", __name__), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *globals()])

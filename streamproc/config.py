@@ -1,0 +1,466 @@
+"""The typed description of a pipeline: YAML in and out, errors with their path."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
+
+from .errors import ConfigError, nearest
+from .frame import Source
+from .graph import Graph, Handle, unknown_step
+from .parameters import explain
+from .plugins import make_source
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+#: What later versions bring, refused by name today.
+LATER = {
+    "dask": "executor 'dask' is not supported by this version yet; "
+    "use threads or inline",
+    "skip": "on_overload 'skip' is not supported by this version yet; use catch_up",
+    "deadline_ms": "deadline_ms comes with on_overload: skip, "
+    "which this version does not support yet",
+    "on_full_log": "on_full_log {!r} is not supported by this version yet; use block",
+    "adjustable": "adjustable parameters are not supported by this version yet; "
+    "leave the list empty",
+    "sinks": "sinks are not supported by this version yet; leave the list empty",
+}
+
+
+def parse_bytes(value: object) -> int:
+    """Return a size in bytes from ``2GiB``, ``500 MB`` or a number.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("a size such as 2GiB or 500MB")
+    match = re.fullmatch(r"\s*([\d.]+)\s*([A-Za-z]*)\s*", str(value))
+    if not match or match[2].upper() not in _UNITS:
+        raise ValueError("a size such as 2GiB or 500MB")
+    try:
+        return int(float(match[1]) * _UNITS[match[2].upper()])
+    except ValueError:
+        raise ValueError("a size such as 2GiB or 500MB") from None
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, validate_default=False)
+
+
+class ThreadsConfig(_Strict):
+    """``executor: {threads: {workers: 2}}``."""
+
+    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class LogConfig(_Strict):
+    """What becomes of a live source's raw log."""
+
+    keep_raw: bool = True
+
+
+class StoreConfig(_Strict):
+    """How images are written."""
+
+    images: Literal["none", "blosc-lz4", "zstd"] = "none"
+    labels: Literal["none", "blosc-lz4", "zstd"] = "zstd"
+    pyramid: bool = True
+    layout: Literal["shards", "files"] = "shards"
+    durability: Literal["power", "process"] = "power"
+
+
+class Limits(_Strict):
+    """Bounds on memory in flight, and the disk space left alone."""
+
+    memory: Bytes = 2 << 30
+    disk_reserve: Bytes = 5 << 30
+
+
+class Options(_Strict):
+    """Everything about a run but its source, graph and what it saves."""
+
+    executor: str | dict[str, Any] = "threads"
+    on_error: Literal["record", "stop"] = "record"
+    on_overload: Literal["catch_up", "skip"] = "catch_up"
+    deadline_ms: float | None = None
+    on_full_log: Literal["block", "drop_newest", "drop_oldest", "fail"] = "block"
+    log: LogConfig | Literal["none"] = LogConfig()
+    store: StoreConfig = StoreConfig()
+    limits: Limits = Limits()
+    adjustable: list[str] = []
+    sinks: list[dict[str, Any]] = []
+
+    @field_validator("executor")
+    @classmethod
+    def _executor(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        name = value if isinstance(value, str) else next(iter(value), "")
+        if name == "dask":
+            raise ValueError(LATER["dask"])
+        if name not in ("inline", "threads"):
+            raise ValueError(
+                f"no executor named {name!r}{nearest(name, ('inline', 'threads'))}"
+            )
+        if isinstance(value, dict):
+            if len(value) != 1:
+                raise ValueError("one executor with its parameters")
+            parameters = value[name] or {}
+            if name == "inline" and parameters:
+                raise ValueError("executor inline takes no parameters")
+            ThreadsConfig.model_validate(parameters)
+        return value
+
+    @field_validator("on_overload")
+    @classmethod
+    def _overload(cls, value: str) -> str:
+        if value == "skip":
+            raise ValueError(LATER["skip"])
+        return value
+
+    @field_validator("deadline_ms")
+    @classmethod
+    def _deadline(cls, value: float | None) -> float | None:
+        if value is not None:
+            raise ValueError(LATER["deadline_ms"])
+        return value
+
+    @field_validator("on_full_log")
+    @classmethod
+    def _full_log(cls, value: str) -> str:
+        if value != "block":
+            raise ValueError(LATER["on_full_log"].format(value))
+        return value
+
+    @field_validator("adjustable", "sinks")
+    @classmethod
+    def _empty(cls, value: list[Any], info: Any) -> list[Any]:  # noqa: ANN401  # pydantic's
+        if value:
+            raise ValueError(LATER[info.field_name])
+        return value
+
+    @property
+    def executor_name(self) -> str:
+        """``inline`` or ``threads``."""
+        value = self.executor
+        return value if isinstance(value, str) else next(iter(value))
+
+    @property
+    def workers(self) -> int | None:
+        """The number of workers asked for."""
+        if isinstance(self.executor, dict):
+            parameters = self.executor[self.executor_name] or {}
+            return ThreadsConfig.model_validate(parameters).workers
+        return None
+
+
+class Pipeline(Options):
+    """A pipeline file."""
+
+    source: str | dict[str, Any]
+    graph: dict[str, dict[str, Any]] = {}
+    save: list[str] | dict[str, str]
+    to: str | None = None
+    #: written by the engine into RUN/pipeline.yaml; ignored when run again
+    recorded: dict[str, Any] = {}
+
+    def options(self) -> Options:
+        """Return the part that is not source, graph or save."""
+        return Options.model_construct(
+            **{name: getattr(self, name) for name in Options.model_fields}
+        )
+
+    @property
+    def saved(self) -> dict[str, str]:
+        """Saved name by step name it comes from."""
+        if isinstance(self.save, dict):
+            return self.save
+        return {name: name for name in self.save}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        It is missing, is not YAML, or holds no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"no such file: {str(path)!r}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {str(path)!r}: {error}") from None
+    try:
+        given = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "not readable"
+        raise ConfigError(f"{path}{line}: not valid YAML: {problem}") from None
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: needs a mapping (source, graph, save), got {given!r}")
+    return cast("dict[str, Any]", given)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, and reads 1e-3 as a number."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401  # yaml is untyped
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return cast("dict[Any, Any]", super().construct_mapping(node, deep))
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def parse(given: Mapping[str, Any], where: str = "") -> Pipeline:
+    """Return the checked pipeline (its graph is checked by `build`).
+
+    Raises
+    ------
+    ConfigError
+        One line with the path of the first mistake.
+    """
+    try:
+        return Pipeline.model_validate(dict(given))
+    except ValidationError as error:
+        raise ConfigError(_message(error, Pipeline, where)) from None
+
+
+def parse_options(given: Mapping[str, Any]) -> Options:
+    """Return checked options from Python keyword arguments."""
+    try:
+        return Options.model_validate(dict(given))
+    except ValidationError as error:
+        raise ConfigError(_message(error, Options, "")) from None
+
+
+def _message(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    first = min(error.errors(include_url=False), key=lambda e: e["type"] == "missing")
+    location = [str(part) for part in first["loc"]]
+    # the arms of a union are no part of what the user wrote
+    location = [p for p in location if not _is_arm(p)]
+    path = ".".join(location)
+    prefix = f"{where}: " if where else ""
+    if first["type"] == "extra_forbidden":
+        owner = model
+        for part in location[:-1]:
+            annotation = owner.model_fields[part].annotation
+            owner = _submodel(annotation) or owner
+        return f"{prefix}{path}: unknown key{nearest(location[-1], owner.model_fields)}"
+    if first["type"] == "missing":
+        return f"{prefix}{path}: is missing; a pipeline needs {path!r}"
+    if first["type"] == "value_error":
+        text = first["msg"].removeprefix("Value error, ")
+        if text.startswith("a size"):
+            return f"{prefix}{path} must be {text}, got {first['input']!r}"
+        return f"{prefix}{path}: {text}"
+    if first["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        return f"{prefix}{path} must be a mapping, got {first['input']!r}"
+    return f"{prefix}{path} must be {explain(first)}, got {first['input']!r}"
+
+
+def _is_arm(part: str) -> bool:
+    return bool(re.match(r"(dict|list|literal|str|function|LogConfig)\b\[?|LogConfig$", part)) and (
+        "[" in part or part in ("str", "LogConfig", "dict", "list")
+    )
+
+
+def _submodel(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  # any annotation
+    for kind in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def build(pipeline: Pipeline) -> tuple[Graph, dict[str, Handle]]:
+    """Open the source, build the graph, and return it with what is saved.
+
+    Raises
+    ------
+    ConfigError
+        A step, parameter or reference that does not hold (``graph.smooth…``).
+    SourceError
+        The source cannot be opened.
+    """
+    check_graph(pipeline)
+    return connect(pipeline, make_source(pipeline.source))
+
+
+def connect(pipeline: Pipeline, source: Source) -> tuple[Graph, dict[str, Handle]]:
+    """Build the graph on an open source."""
+    graph = Graph(source)
+    for name in _order(pipeline.graph):
+        operator, inputs, parameters = _parts(name, pipeline.graph)
+        graph.step(
+            operator,
+            [graph.handles[i] for i in inputs],
+            parameters,
+            name=name,
+            path=f"graph.{name}",
+        )
+    saved = {}
+    for key, step in pipeline.saved.items():
+        if step not in graph.handles:
+            raise unknown_step(step, graph.handles, "save")
+        saved[key] = graph.handles[step]
+    return graph, saved
+
+
+def check_graph(pipeline: Pipeline) -> None:
+    """Check all references between steps: none unknown, no loop, something saved."""
+    if not pipeline.saved:
+        raise ConfigError("save: nothing is saved; name at least one step, or 'source'")
+    if "source" in pipeline.graph:
+        raise ConfigError("graph.source: 'source' is a reserved step name")
+    _order(pipeline.graph)
+    for step in pipeline.saved.values():
+        if step not in ("source", *pipeline.graph):
+            raise unknown_step(step, {"source": 0, **pipeline.graph}, "save")
+
+
+def _parts(
+    name: str, graph: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, list[str], dict[str, Any]]:
+    """Return operator, input names and parameters of one YAML step."""
+    path = f"graph.{name}"
+    body = {k: v for k, v in graph[name].items() if k != "of"}
+    if len(body) != 1:
+        raise ConfigError(
+            f"{path}: needs one operator (and 'of'), got "
+            f"{', '.join(map(str, body)) or 'none'}"
+        )
+    operator, given = next(iter(body.items()))
+    parameters = _parameters(str(operator), given, f"{path}.{operator}")
+    of = graph[name].get("of", _above(name, graph))
+    inputs = [of] if isinstance(of, str) else of
+    if not isinstance(inputs, list) or not all(isinstance(i, str) for i in inputs):
+        raise ConfigError(f"{path}.of: must be a step's name or a list, got {of!r}")
+    if operator == "measure" and "intensity" in parameters:
+        intensity = parameters.pop("intensity")
+        if intensity is not None:
+            inputs = [*inputs, intensity]
+    known = {"source": 0, **graph}
+    for step in inputs:
+        if step not in known:
+            raise unknown_step(str(step), known, f"{path}.of")
+    return str(operator), inputs, parameters
+
+
+def _parameters(operator: str, given: object, path: str) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, dict):
+        return dict(given)
+    from . import ops
+
+    spec = ops.OPERATORS.get(operator)
+    first = "function" if operator == "map" else spec and spec.parameters.first
+    if not first:
+        raise ConfigError(f"{path}: needs a mapping of parameters, got {given!r}")
+    return {first: given}
+
+
+def _above(name: str, graph: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the step above; once a graph branches every step names its input."""
+    names = list(graph)
+    index = names.index(name)
+    above = names[index - 1] if index else "source"
+    users: dict[str, str] = {}
+    for i, other in enumerate(names):
+        of = graph[other].get("of", names[i - 1] if i else "source")
+        for step in [of] if isinstance(of, str) else of or []:
+            if step in users and "of" not in graph[name] and index:
+                raise ConfigError(
+                    f"graph.{name}.of: is missing; the graph branches at {step!r}, "
+                    "so every step names its input"
+                )
+            users.setdefault(str(step), other)
+    return above
+
+
+def _order(graph: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the step names, inputs first.
+
+    Raises
+    ------
+    ConfigError
+        The graph has a loop; its steps are named.
+    """
+    order: list[str] = []
+    path: list[str] = []
+
+    def visit(name: str) -> None:
+        if name == "source" or name in order:
+            return
+        if name in path:
+            loop = " -> ".join([*path[path.index(name) :], name])
+            raise ConfigError(f"graph.{name}.of: the graph has a loop: {loop}")
+        path.append(name)
+        for step in _parts(name, graph)[1]:
+            visit(step)
+        path.pop()
+        order.append(name)
+
+    for name in graph:
+        visit(name)
+    return order
+
+
+def override(given: dict[str, Any], setting: str) -> None:
+    """Apply one ``--set graph.smooth.gaussian.sigma=3`` to a YAML mapping.
+
+    Raises
+    ------
+    ConfigError
+        It is not PATH=VALUE, or the path leads nowhere.
+    """
+    path, equals, text = setting.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise ConfigError(
+            f"--set {setting!r}: write it as graph.smooth.gaussian.sigma=3"
+        )
+    node: Any = given
+    for depth, key in enumerate(keys[:-1]):
+        if node.get(key) is None:
+            if depth and keys[0] == "graph" and depth < 2:
+                raise ConfigError(f"--set {path}: no step {key!r}{nearest(key, node)}")
+            node[key] = {}
+        elif not isinstance(node[key], dict):
+            # a bare value becomes its parameter's mapping
+            first = _parameters(key, node[key], path)
+            node[key] = first
+        node = node[key]
+    try:
+        node[keys[-1]] = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {path}: {text!r} is not a YAML value") from None

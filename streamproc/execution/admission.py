@@ -1,0 +1,271 @@
+"""From a source to admitted frames: recordings by address, sequences hot, live logged."""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import FrameError
+from ..frame import Frame, FrameRef, Gap, Source, Unreadable
+from ..store.log import RawLog
+
+Admitted = FrameRef | Gap
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAddress:
+    """A frame of a recording that can be read at random."""
+
+    source: Source
+    index: int
+
+    def read(self) -> Frame:
+        """Read it from the source."""
+        return self.source.read(self.index)
+
+
+class Admission(Protocol):
+    """Yields the frames of a run from a given number on, in order, admitted."""
+
+    #: whether the source ran to its end (a stop or a limit of frames is not its end)
+    exhausted: bool
+
+    def frames(self, start: int) -> Iterator[Admitted]:
+        """Yield frames from ``start`` on; ends at the source's end or after `stop`."""
+        ...
+
+    def stop(self) -> None:
+        """End soon: admit nothing more (any thread)."""
+        ...
+
+
+def _ref(frame: int, item: Frame | Unreadable) -> FrameRef:
+    """Return a hot reference to a frame that was just read."""
+    hot = isinstance(item, Frame)
+    return FrameRef(
+        frame=frame,
+        source_index=item.source_index,
+        time=item.time,
+        metadata=json.dumps(dict(item.metadata)) if item.metadata else None,
+        address=None,
+        pixels=item.pixels if isinstance(item, Frame) else None,
+        error=None if hot else getattr(item, "error", "unreadable"),
+        admitted_at=time.time(),
+        clock=time.perf_counter(),
+    )
+
+
+class Recording:
+    """A source read at random: frames are addresses until a worker needs them."""
+
+    def __init__(self, source: Source, limit: int | None) -> None:
+        self._source = source
+        known = source.info.frames or 0
+        self._end = known if limit is None else min(known, limit)
+        self._stopped = False
+        self.exhausted = False
+
+    def frames(self, start: int) -> Iterator[Admitted]:
+        """Yield addresses; nothing is read here."""
+        for index in range(start, self._end):
+            if self._stopped:
+                return
+            yield FrameRef(
+                frame=index,
+                source_index=index,
+                time=None,
+                metadata=None,
+                address=SourceAddress(self._source, index),
+                admitted_at=time.time(),
+                clock=time.perf_counter(),
+            )
+        self.exhausted = True
+
+    def stop(self) -> None:
+        """Yield no more addresses."""
+        self._stopped = True
+
+
+class Sequence:
+    """A source read once, in order (video; or live with ``log: none``)."""
+
+    def __init__(self, source: Source, limit: int | None) -> None:
+        self._source = source
+        self._limit = limit
+        self._stopped = False
+        self.exhausted = False
+
+    def frames(self, start: int) -> Iterator[Admitted]:
+        """Yield hot frames, decoded in this thread."""
+        number = start
+        if self._limit is not None and number >= self._limit:
+            self.exhausted = True
+            return
+        for item in self._source.frames(start):
+            if self._stopped:
+                return
+            if isinstance(item, Gap):
+                yield item
+                continue
+            yield _ref(number, item)
+            number += 1
+            if number == self._limit:
+                self.exhausted = True
+                return
+        self.exhausted = not self._stopped
+
+    def stop(self) -> None:
+        """Take no more frames."""
+        self._stopped = True
+        self._source.stop()
+
+
+class Live:
+    """A live source through the raw log: admitted once pixels and journal are synced.
+
+    One thread takes frames from the camera, another appends whatever is ready
+    (group commit); analysis follows behind and never holds them up. Frames stay hot
+    while ``hot_bytes`` allows, and are read from the log otherwise.
+    """
+
+    #: frames taken from the camera and not yet in the log
+    _WAITING_BYTES = 256 << 20
+    _GROUP = 64
+
+    def __init__(
+        self,
+        source: Source,
+        log: RawLog,
+        limit: int | None,
+        *,
+        hot_bytes: int,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._source = source
+        self._log = log
+        self._limit = limit
+        self._hot_bytes = hot_bytes
+        self._failed = failed
+        self._nbytes = source.info.nbytes
+        self._room = threading.Condition()
+        self._taken: deque[Frame | Unreadable | Gap | None] = deque()
+        self._admitted: deque[Admitted | None] = deque()
+        self._news = threading.Condition()
+        self._hot = 0
+        self._stopped = False
+        self._source_ended = False
+        self.exhausted = False
+
+    @property
+    def admitted(self) -> int:
+        """Frames in the journal."""
+        return self._log.admitted
+
+    def frames(self, start: int) -> Iterator[Admitted]:
+        """Yield what the log holds from ``start`` on, then what the camera gives."""
+        before = self._log.admitted
+        yield from self._log.refs(start)
+        threads = [
+            threading.Thread(target=self._take, args=(before,), name="camera"),
+            threading.Thread(target=self._append, name="log"),
+        ]
+        for thread in threads:
+            thread.daemon = True
+            thread.start()
+        while (item := self._next()) is not None:
+            yield item
+        for thread in threads:
+            thread.join()
+        self.exhausted = self._source_ended and not self._stopped
+
+    def stop(self) -> None:
+        """Take no more frames from the camera; what was taken is still admitted."""
+        self._stopped = True
+        self._source.stop()
+        with self._room:
+            self._room.notify_all()
+
+    def _next(self) -> Admitted | None:
+        with self._news:
+            while not self._admitted:
+                self._news.wait()
+            item = self._admitted.popleft()
+            if isinstance(item, FrameRef) and item.pixels is not None:
+                self._hot -= self._nbytes
+            return item
+
+    def _take(self, number: int) -> None:
+        """Run in the camera thread: source to the waiting queue."""
+        most = max(2, self._WAITING_BYTES // max(self._nbytes, 1))
+        ended = False
+        try:
+            if self._limit is None or number < self._limit:
+                for item in self._source.frames(self._log.next_source_index):
+                    with self._room:
+                        while len(self._taken) >= most and not self._stopped:
+                            self._room.wait()
+                        self._taken.append(item)
+                        self._room.notify_all()
+                    number += not isinstance(item, Gap)
+                    if self._stopped or number == self._limit:
+                        break
+            ended = not self._stopped
+        except BaseException as error:  # reported by the run, which ends
+            self._failed(error)
+        finally:
+            self._source_ended = ended
+            with self._room:
+                self._taken.append(None)
+                self._room.notify_all()
+
+    def _append(self) -> None:
+        """Run in the log thread: append, sync, journal, hand on."""
+        more = True
+        try:
+            while more:
+                with self._room:
+                    while not self._taken:
+                        self._room.wait()
+                    group = []
+                    while self._taken and len(group) < self._GROUP:
+                        group.append(self._taken.popleft())
+                    self._room.notify_all()
+                if group[-1] is None:
+                    more = False
+                    group.pop()
+                self._admit([item for item in group if item is not None])
+        except BaseException as error:  # reported by the run, which ends
+            self._stopped = True
+            self._source.stop()
+            self._failed(error)
+            with self._room:
+                # the camera thread must not wait for room for ever
+                self._taken.clear()
+                self._room.notify_all()
+        finally:
+            with self._news:
+                self._admitted.append(None)
+                self._news.notify_all()
+
+    def _admit(self, group: list[Frame | Unreadable | Gap]) -> None:
+        if not group:
+            return
+        refs = iter(self._log.admit([i for i in group if not isinstance(i, Gap)]))
+        with self._news:
+            for item in group:
+                if isinstance(item, Gap):
+                    self._admitted.append(item)
+                    continue
+                ref = next(refs)
+                if ref.pixels is not None:
+                    if self._hot + self._nbytes <= self._hot_bytes:
+                        self._hot += self._nbytes
+                    else:
+                        ref.release()
+                self._admitted.append(ref)
+            self._news.notify_all()
+
+

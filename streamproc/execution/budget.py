@@ -1,0 +1,65 @@
+"""The bound on frames and bytes between admission and commit."""
+
+import threading
+
+
+class Budget:
+    """Counts input and output bytes in flight; admission waits while it is full.
+
+    One frame is always admitted, however large.
+    """
+
+    def __init__(self, limit: int, frames: int) -> None:
+        self.limit = limit
+        self.max_frames = frames
+        self._condition = threading.Condition()
+        self._bytes = 0
+        self._frames = 0
+        self._closed = False
+        #: the most bytes ever in flight
+        self.peak = 0
+
+    def acquire(self, nbytes: int) -> bool:
+        """Wait for room for one frame; False once `close` was called."""
+        with self._condition:
+            while not self._closed and self._frames and self._full(nbytes):
+                self._condition.wait()
+            if self._closed:
+                return False
+            self._frames += 1
+            self._grow(nbytes)
+            return True
+
+    def try_acquire(self, nbytes: int) -> bool:
+        """Take room for a hot copy if there is some, without counting a frame."""
+        with self._condition:
+            if self._bytes + nbytes > self.limit:
+                return False
+            self._grow(nbytes)
+            return True
+
+    def _full(self, nbytes: int) -> bool:
+        return self._frames >= self.max_frames or self._bytes + nbytes > self.limit
+
+    def _grow(self, nbytes: int) -> None:
+        self._bytes += nbytes
+        self.peak = max(self.peak, self._bytes)
+
+    def add(self, nbytes: int) -> None:
+        """Count bytes that a frame in flight turned out to need."""
+        if nbytes:
+            with self._condition:
+                self._grow(nbytes)
+
+    def release(self, nbytes: int, frames: int = 1) -> None:
+        """Give back what finished frames held."""
+        with self._condition:
+            self._bytes -= nbytes
+            self._frames -= frames
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        """Wake whoever waits; nothing is admitted any more."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()

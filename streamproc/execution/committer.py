@@ -1,0 +1,241 @@
+"""Makes groups of frames durable: chunks, sync, index, ledger; then tells others."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import FrameError, StoreError
+from ..frame import Gap
+from ..metrics import Added, Metrics, Summary
+from ..plan import Plan
+from ..store.ledger import FrameRow, Group, Ledger
+from ..store.log import LogAddress
+from .outbox import Emission, Outbox
+
+if TYPE_CHECKING:
+    from .engine import Entry
+
+
+class Sink(Protocol):
+    """Where encoded images go; one thread calls it, frames ascend."""
+
+    def append(self, name: str, frame: int, encoded: Any) -> list[Any]:  # noqa: ANN401  # the sink's own
+        """Take the encoded image of one frame; return its rows of ``chunks``."""
+        ...
+
+    def record_time(self, frame: int, when: float | None) -> None:
+        """Take the acquisition time of one frame."""
+        ...
+
+    def flush(self) -> None:
+        """Make all that was appended durable, not yet visible."""
+        ...
+
+    def publish(self) -> None:
+        """Make it visible."""
+        ...
+
+
+class Committer:
+    """One thread's work: the order below is what survives a loss of power.
+
+    Chunks of the whole group, all arrays → one sync per file → index blocks → one
+    SQLite transaction → streams. ``release_log`` is told up to which frame the raw
+    log is no longer needed.
+    """
+
+    #: seconds between looks at the free space
+    _LOOK = 1.0
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        sink: Sink,
+        metrics: Metrics,
+        *,
+        folder: Path,
+        frame_bytes: int,
+        reserve: int,
+        outbox: Outbox | None,
+        release_log: Callable[[int], None] | None,
+        admitted: Callable[[], int],
+        known_summary: Sequence[tuple[Any, ...]] = (),
+    ) -> None:
+        self.frame_bytes = frame_bytes
+        self._plan = plan
+        self._ledger = ledger
+        self._sink = sink
+        self._metrics = metrics
+        self._folder = folder
+        self._reserve = reserve
+        self._outbox = outbox
+        self._release_log = release_log
+        self._admitted = admitted
+        self._summary = Summary(known_summary)
+        self._gaps: list[Gap] = []
+        self._tables: dict[str, tuple[str, ...]] = {}
+        self._looked = 0.0
+        measures = {s.name for s in plan.steps if s.operator == "measure"}
+        self._main_table = next(
+            (o.name for o in plan.tables if o.step in measures), ""
+        )
+        self._seen_windows: dict[str, str] = {}
+        self._ordered = [
+            step.name for segment in plan.segments for step in segment.ordered
+        ]
+
+    def gap(self, gap: Gap) -> None:
+        """Record frames lost before us, with the next group."""
+        self._gaps.append(gap)
+
+    def commit(self, entries: Sequence["Entry"]) -> None:
+        """Make a group of frames durable.
+
+        Raises
+        ------
+        StoreError
+            The disk is full, near its reserve, or gone.
+        """
+        start = time.perf_counter()
+        self._look_at_space()
+        group, added = Group(), Added()
+        for entry in entries:
+            self._append(entry, group)
+        self._sink.flush()
+        self._sink.publish()
+        now, clock = time.time(), time.perf_counter()
+        for entry in entries:
+            group.frames.append(self._row(entry, now, clock, added))
+        self._finish(entries, group, added, now)
+        self._ledger.commit(group)
+        self._count(entries, added)
+        self._tell(entries)
+        seconds = self._metrics.seconds
+        elapsed = time.perf_counter() - start
+        seconds["commit"] = seconds.get("commit", 0.0) + elapsed
+
+    def _append(self, entry: "Entry", group: Group) -> None:
+        """Append one frame's chunks and rows, or make it a failed one."""
+        ref = entry.ref
+        chunks: list[Any] = []
+        if entry.error is None:
+            try:
+                for name, saved in entry.rows.items():
+                    columns = tuple(saved.types)
+                    if self._tables.get(name) != columns:
+                        self._ledger.table(name, saved.types)
+                        self._tables[name] = columns
+                for name, encoded in entry.encoded.items():
+                    chunks += self._sink.append(name, ref.frame, encoded)
+            except FrameError as error:
+                entry.error, entry.exception = str(error), error
+        if isinstance(ref.address, LogAddress):
+            group.chunks += ref.address.record.chunks
+        if entry.error is not None:
+            entry.rows.clear()
+            entry.hashes.clear()
+        else:
+            group.chunks += chunks
+            for name, saved in entry.rows.items():
+                group.rows.setdefault(name, []).extend(saved.rows)
+        self._sink.record_time(ref.frame, ref.time)
+
+    def _row(
+        self, entry: "Entry", now: float, clock: float, added: Added
+    ) -> FrameRow:
+        ref = entry.ref
+        latency = (clock - ref.clock) * 1e3
+        added.latencies.append(latency)
+        failed = entry.error is not None
+        if failed:
+            added.failed += 1
+        else:
+            added.done += 1
+            saved = entry.rows.get(self._main_table)
+            if saved is not None:
+                added.objects += saved.objects
+                added.area += saved.area
+                added.intensity += saved.intensity
+        return FrameRow(
+            ref.frame,
+            ref.source_index,
+            ref.time,
+            "failed" if failed else "done",
+            entry.error,
+            ref.frame,
+            None,
+            None,
+            None,
+            json.dumps(entry.hashes, sort_keys=True) if entry.hashes else "{}",
+            ref.metadata or "{}",
+            entry.worker,
+            ref.admitted_at,
+            now,
+            latency,
+        )
+
+    def _finish(
+        self, entries: Sequence["Entry"], group: Group, added: Added, now: float
+    ) -> None:
+        last = entries[-1]
+        group.states = [
+            (name, last.ref.frame, json.dumps(last.states[name]).encode())
+            for name in self._ordered
+            if name in last.states
+        ]
+        group.gaps, self._gaps = self._gaps, []
+        added.lost = sum(gap.count for gap in group.gaps)
+        added.bytes = sum(row[5] for row in group.chunks)
+        group.summary = self._summary.add(now, added)
+        group.run = {"admitted": str(self._admitted())}
+        for entry in entries:
+            for name, value in entry.windows.items():
+                self._note_window(name, value.key[1], value.hash)
+
+    def _note_window(self, name: str, block: int, digest: str | None) -> None:
+        identity = f"block {block}: {digest}"
+        if digest is not None and self._seen_windows.get(name) != identity:
+            self._seen_windows[name] = identity
+            self._ledger.event("background", f"{name} {identity}")
+
+    def _count(self, entries: Sequence["Entry"], added: Added) -> None:
+        metrics = self._metrics
+        with metrics.lock:
+            counters = metrics.counters
+            counters.done += added.done
+            counters.failed += added.failed
+            counters.lost += added.lost
+            counters.objects += added.objects
+            metrics.committed_here += len(entries)
+            for value in added.latencies:
+                metrics.latency.add(value)
+        if self._release_log is not None:
+            self._release_log(entries[-1].ref.frame + 1)
+
+    def _tell(self, entries: Sequence["Entry"]) -> None:
+        if self._outbox is None:
+            return
+        for entry in entries:
+            if entry.error is None:
+                values = {n: entry.values[n] for n in self._plan.streamed}
+                self._outbox.put(Emission(entry.ref.frame, entry.ref.time, values))
+
+    def _look_at_space(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < self._LOOK:
+            return
+        self._looked = now
+        try:
+            free = shutil.disk_usage(self._folder).free
+        except OSError as error:
+            raise StoreError(f"run folder {self._folder} is gone: {error}") from error
+        if free < self._reserve:
+            raise StoreError(
+                f"disk of {self._folder} has {free / 1e9:.1f} GB free, less than "
+                f"limits.disk_reserve ({self._reserve / 1e9:.1f} GB); make room, "
+                "then resume"
+            )

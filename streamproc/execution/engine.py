@@ -1,0 +1,310 @@
+"""One run's flow: admission → stages → order → ordered steps → commit.
+
+Two threads: the *driver* takes admitted frames and submits them to the executor
+(with ``inline`` it also runs them); the *committer* takes results, puts them in
+order, runs ordered steps and commits whatever is ready, at most 64 frames at once.
+The next group forms meanwhile, so there is no timer and no added latency.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+from ..errors import FrameError, one_line
+from ..frame import FrameRef, Gap
+from ..metrics import Metrics
+from ..plan import Plan
+from ..stage import Result, SavedRows, Stage, unreadable
+from ..values import as_table, hash_rows, sql_rows, sql_types
+from .admission import Admission
+from .budget import Budget
+from .committer import Committer
+from .protocol import Executor, Task, WindowValue
+from .windows import Windows
+
+#: Frames of one commit at most.
+GROUP = 64
+
+
+@dataclass(slots=True)
+class Entry:
+    """A frame between admission and commit."""
+
+    ref: FrameRef
+    nbytes: int
+    windows: dict[str, WindowValue]
+    error: str | None = None
+    exception: BaseException | None = None
+    #: highest level whose results are in
+    level: int = -1
+    ready: bool = False
+    worker: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    encoded: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, SavedRows] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine:
+    """Runs a plan on admitted frames until the source ends, a stop or an error."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        executor: Executor,
+        admission: Admission,
+        committer: Committer,
+        budget: Budget,
+        metrics: Metrics,
+        *,
+        start: int,
+        states: dict[str, Any],
+        on_error: Literal["record", "stop"],
+        keep_windows: bool,
+    ) -> None:
+        self._plan = plan
+        self._executor = executor
+        self._admission = admission
+        self._committer = committer
+        self._budget = budget
+        self._metrics = metrics
+        self._start = start
+        self._states = states
+        self._on_error = on_error
+        self._windows = Windows(
+            plan.windows, executor.submit_window, keep=keep_windows
+        )
+        self._entries: dict[int, Entry] = {}
+        self._results: SimpleQueue[Result | Gap | int | None] = SimpleQueue()
+        self._next_commit = start
+        #: next frame of each ordered level
+        self._ordered = {
+            level: start for level, s in enumerate(plan.segments) if s.ordered
+        }
+        self._last_level = len(plan.segments) - 1
+        self._fed: int | None = None
+        self._stopping = False
+        self.failure: BaseException | None = None
+
+    # --- the driver -----------------------------------------------------------
+
+    def drive(self) -> None:
+        """Feed frames to the executor until the source ends or `stop` (driver)."""
+        fed = self._start
+        try:
+            first = self._windows.first_needed(self._start)
+            for item in self._admission.frames(first):
+                if self._stopping:
+                    break
+                if isinstance(item, Gap):
+                    self._results.put(item)
+                    continue
+                if item.frame >= self._start:
+                    self._metrics.counters.admitted += 1
+                for ref in self._windows.admit(item):
+                    fed = self._feed(ref, fed)
+            if self._admission.exhausted and not self._stopping:
+                for ref in self._windows.flush():
+                    fed = self._feed(ref, fed)
+        except BaseException as error:  # reported by the run, which ends
+            self.fail(error)
+        self._results.put(fed)
+
+    def _feed(self, ref: FrameRef, fed: int) -> int:
+        if ref.frame < self._start:
+            return fed
+        nbytes = self._admission_bytes
+        if not self._budget.acquire(nbytes):
+            return fed
+        windows = self._windows.values(ref.frame)
+        self._entries[ref.frame] = Entry(ref, nbytes, windows)
+        if ref.error is not None:
+            self._results.put(unreadable(ref, 0))
+        else:
+            self._submit(0, self._entries[ref.frame])
+        return ref.frame + 1
+
+    # --- the committer --------------------------------------------------------
+
+    def commit(self) -> None:
+        """Take results and commit groups until all is done (committer thread)."""
+        try:
+            while not self._finished():
+                self._take(self._results.get())
+                with suppress(Empty):
+                    while True:
+                        self._take(self._results.get_nowait())
+                self._commit_ready()
+        except BaseException as error:  # reported by the run, which ends
+            self.fail(error)
+
+    def _finished(self) -> bool:
+        if self.failure is not None:
+            return True
+        return self._fed is not None and (
+            self._next_commit >= self._fed or self._stopping
+        )
+
+    def _take(self, item: Result | Gap | int | None) -> None:
+        if isinstance(item, Result):
+            self._take_result(item)
+        elif isinstance(item, Gap):
+            self._committer.gap(item)
+        elif item is not None:
+            self._fed = item
+
+    def _take_result(self, result: Result) -> None:
+        if result.fatal is not None:
+            self.fail(result.fatal)
+            return
+        entry = self._entries.get(result.frame)
+        if entry is None:
+            return
+        entry.level = result.level
+        entry.worker = result.worker
+        entry.ref.time, entry.ref.metadata = result.time, result.metadata
+        totals = self._metrics.seconds
+        for name, seconds in result.seconds.items():
+            totals[name] = totals.get(name, 0.0) + seconds
+        if result.error is not None:
+            entry.error, entry.exception = result.error, result.exception
+        else:
+            entry.values.update(result.values)
+            entry.encoded.update(result.encoded)
+            entry.rows.update(result.rows)
+            entry.hashes.update(result.hashes)
+            entry.nbytes += result.nbytes
+            self._budget.add(result.nbytes)
+        if result.level == self._last_level or entry.error is not None:
+            entry.ready = True
+            entry.ref = _without_pixels(entry.ref)
+        for level in self._ordered:
+            self._advance(level)
+
+    def _advance(self, level: int) -> None:
+        """Run the ordered steps of a level on the frames whose turn it is."""
+        while True:
+            entry = self._entries.get(self._ordered[level])
+            if entry is None or not (entry.ready or entry.level >= level - 1):
+                return
+            self._ordered[level] += 1
+            if entry.error is None:
+                self._run_ordered(level, entry)
+            entry.states = dict(self._states)
+            entry.level = max(entry.level, level)
+            if entry.error is not None or level == self._last_level:
+                entry.ready = True
+                entry.ref = _without_pixels(entry.ref)
+            else:
+                self._submit(level + 1, entry)
+
+    def _run_ordered(self, level: int, entry: Entry) -> None:
+        saved = {o.step: o for o in self._plan.outputs}
+        states = dict(self._states)
+        for step in self._plan.segments[level].ordered:
+            if step.ordered is None:
+                continue
+            inputs = [entry.values[i.name] for i in step.inputs]
+            try:
+                state = states.get(step.name, step.ordered.initial())
+                states[step.name], value = step.ordered.step(state, *inputs)
+            except Exception as error:
+                # a user's ordered step may fail in any way
+                entry.error = f"step {step.name!r}: {one_line(error)}"
+                entry.exception = error
+                return
+            entry.values[step.name] = value
+            if step.name in saved:
+                table = as_table(value)
+                rows = sql_rows(entry.ref.frame, table)
+                name = saved[step.name].name
+                entry.rows[name] = SavedRows(sql_types(table), rows)
+                entry.hashes[name] = hash_rows(rows)
+        self._states = states
+
+    def _submit(self, level: int, entry: Entry) -> None:
+        stage: Stage | None = self._plan.segments[level].stage
+        if stage is not None:
+            self._executor.submit(
+                Task(stage, entry.ref, given=entry.values, windows=entry.windows)
+            )
+
+    def _commit_ready(self) -> None:
+        while self.failure is None:
+            group: list[Entry] = []
+            number = self._next_commit
+            stop: Entry | None = None
+            while len(group) < GROUP:
+                entry = self._entries.get(number)
+                if entry is None or not entry.ready:
+                    break
+                if entry.error is not None and self._on_error == "stop":
+                    stop = entry
+                    break
+                group.append(entry)
+                number += 1
+            if group:
+                self._committer.commit(group)
+                for entry in group:
+                    del self._entries[entry.ref.frame]
+                self._next_commit = number
+                self._budget.release(sum(e.nbytes for e in group), len(group))
+            if stop is not None:
+                error = FrameError(f"frame {stop.ref.frame}: {stop.error}")
+                error.__cause__ = stop.exception
+                self.fail(error)
+            if len(group) < GROUP:
+                return
+
+    def deliver(self, result: Result) -> None:
+        """Take a result from the executor (any thread)."""
+        self._results.put(result)
+
+    # --- ends -----------------------------------------------------------------
+
+    @property
+    def _admission_bytes(self) -> int:
+        return self._committer.frame_bytes
+
+    @property
+    def complete(self) -> bool:
+        """Whether the source ran to its end and every frame is committed."""
+        return self._admission.exhausted and self._next_commit == self._fed
+
+    def drain(self) -> None:
+        """Admit nothing more, finish what is admitted (any thread)."""
+        self._admission.stop()
+
+    def stop(self) -> None:
+        """Admit nothing more, forget what has not started (any thread)."""
+        self._stopping = True
+        self._admission.stop()
+        self._budget.close()
+        self._executor.cancel()
+        self._results.put(None)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with an error (any thread); the first one counts."""
+        if self.failure is None:
+            self.failure = error
+        self.stop()
+
+
+def _without_pixels(ref: FrameRef) -> FrameRef:
+    """Return the reference without its hot copy: a window may still hold the other."""
+    if ref.pixels is None:
+        return ref
+    return FrameRef(
+        ref.frame,
+        ref.source_index,
+        ref.time,
+        ref.metadata,
+        ref.address,
+        error=ref.error,
+        admitted_at=ref.admitted_at,
+        clock=ref.clock,
+    )
+
+

@@ -1,0 +1,249 @@
+"""A run folder: what lies where, what ran, and whether it may go on."""
+
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import RunFolderError, StoreError, one_line
+from .store.ledger import FORMAT
+from .store.lock import is_locked
+from .store.log import JOURNAL, count_admitted
+
+#: Packages whose version may change a result's bits.
+_FINGERPRINTED = (
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "numba",
+    "scikit-image",
+    "av",
+    "tifffile",
+)
+#: Deleted when the disk is full, so that the end can be recorded.
+_BALLAST_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run (INTERFACES: Run folder)."""
+
+    path: Path
+
+    @property
+    def pipeline(self) -> Path:
+        """What ran."""
+        return self.path / "pipeline.yaml"
+
+    @property
+    def images(self) -> Path:
+        """The OME-Zarr store."""
+        return self.path / "images.ome.zarr"
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite file."""
+        return self.path / "run.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.path / "run.lock"
+
+    @property
+    def journal(self) -> Path:
+        """The admission journal of a live source."""
+        return self.path / JOURNAL
+
+    @property
+    def ballast(self) -> Path:
+        """Space given back when the disk is full."""
+        return self.path / ".ballast"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises
+        ------
+        RunFolderError
+            It exists already, or its parent cannot be written.
+        """
+        if self.path.exists():
+            is_run = self.pipeline.exists()
+            remedy = f"streamproc resume {self.path}, or " if is_run else ""
+            raise RunFolderError(
+                f"run folder {self.path} exists already; {remedy}choose another folder"
+            )
+        try:
+            self.path.mkdir(parents=True)
+            self.ballast.write_bytes(os.urandom(4096) * (_BALLAST_BYTES // 4096))
+        except OSError as error:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise RunFolderError(
+                f"cannot create run folder {self.path}: {error.strerror or error}"
+            ) from error
+
+    def drop_ballast(self) -> None:
+        """Give its space back (disk full)."""
+        self.ballast.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Delete a folder whose run was refused before its first frame."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def write_pipeline(self, document: Mapping[str, Any]) -> None:
+        """Write ``pipeline.yaml``, whole or not at all."""
+        new = self.pipeline.with_suffix(".yaml.new")
+        with new.open("w", encoding="utf-8") as file:
+            yaml.safe_dump(dict(document), file, sort_keys=False, allow_unicode=True)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.pipeline)
+
+    def log(self, kind: str, message: str, **fields: object) -> None:
+        """Append a line to ``log.jsonl``; a full disk never stops a run here."""
+        record = {"time": time.time(), "kind": kind, "message": message, **fields}
+        try:
+            with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError:
+            return
+
+
+def fingerprint() -> dict[str, str]:
+    """Return what of this environment may change a result's bits."""
+    return {
+        "python": ".".join(map(str, sys.version_info[:2])),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        **{name: _version(name) for name in _FINGERPRINTED},
+    }
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def recorded(pipeline: Mapping[str, Any], identity: str) -> dict[str, Any]:
+    """Return the ``recorded`` part of ``pipeline.yaml``."""
+    return {
+        "streamproc": _version("streamproc"),
+        "format": FORMAT,
+        "identity": identity,
+        "environment": fingerprint(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **pipeline,
+    }
+
+
+def new_folder(name: str) -> Path:
+    """Return ``runs/<UTC time>-<name>``, one that does not exist."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "run"
+    path = Path("runs") / f"{stamp}-{safe}"
+    number = 2
+    while path.exists():
+        path = Path("runs") / f"{stamp}-{safe}-{number}"
+        number += 1
+    return path
+
+
+def existing(path: str | Path) -> RunFolder:
+    """Return the run folder at ``path``.
+
+    Raises
+    ------
+    RunFolderError
+        There is none, or it holds no run.
+    """
+    folder = RunFolder(Path(path))
+    if not folder.path.is_dir():
+        raise RunFolderError(f"no run folder {str(path)!r}")
+    if not folder.ledger.exists() or not folder.pipeline.exists():
+        raise RunFolderError(
+            f"{str(path)!r} is no run folder: it has no run.sqlite and pipeline.yaml"
+        )
+    return folder
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """Return a connection that cannot change the ledger, beside a running engine."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, timeout=30)
+
+
+def status(path: str | Path) -> dict[str, Any]:
+    """Return the state of a run as ``status --json`` prints it.
+
+    Reads beside a running engine, from any process.
+
+    Raises
+    ------
+    RunFolderError
+        ``path`` is no run folder.
+    """
+    folder = existing(path)
+    running = is_locked(folder.lock)
+    try:
+        db = connect_readonly(folder.ledger)
+        try:
+            db.execute("BEGIN")
+            values = dict(db.execute("SELECT key, value FROM run"))
+            counts = dict(db.execute("SELECT state, count(*) FROM frames GROUP BY state"))
+            lost = db.execute("SELECT coalesce(sum(count), 0) FROM gaps").fetchone()[0]
+            fps, p50, p99 = _speed(db, values)
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read {folder.ledger}: {one_line(error)}") from error
+    accounted = sum(counts.values())
+    admitted = max(int(values.get("admitted", 0)), accounted)
+    if folder.journal.exists():
+        admitted = max(admitted, count_admitted(folder.journal))
+    state = values.get("state", "interrupted")
+    if running:
+        state = "running"
+    elif state == "running":
+        state = "interrupted"
+    return {
+        "state": state,
+        "admitted": admitted,
+        "done": counts.get("done", 0),
+        "failed": counts.get("failed", 0),
+        "skipped": counts.get("skipped", 0),
+        "lost": lost,
+        "pending": admitted - accounted,
+        "fps": fps,
+        "latency_ms": {"p50": p50, "p99": p99},
+        "saved": json.loads(values.get("saved", "[]")),
+        "reason": values.get("reason") or None,
+    }
+
+
+def _speed(
+    db: sqlite3.Connection, values: Mapping[str, str]
+) -> tuple[float, float | None, float | None]:
+    """Return frames/s and latencies: of the end if recorded, else of the last rows."""
+    if values.get("speed"):
+        speed = json.loads(values["speed"])
+        return speed["fps"], speed["p50"], speed["p99"]
+    row = db.execute(
+        "SELECT fps, latency_p50, latency_p99 FROM summary WHERE seconds=10 "
+        "ORDER BY time DESC LIMIT 1"
+    ).fetchone()
+    return (row[0] or 0.0, row[1], row[2]) if row else (0.0, None, None)

@@ -1,0 +1,323 @@
+"""Sums over the pixels of every object, and what follows from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frame import Array
+from ._jit import jit
+from ._runs import Runs
+
+# columns of the table of whole numbers: the first pixel, the box, the sums around
+# the first pixel
+_AREA, _Z, _Y, _X = 0, 1, 2, 3
+_Z0, _Y0, _X0, _Z1, _Y1, _X1 = 4, 5, 6, 7, 8, 9
+_SZ, _SY, _SX, _SZZ, _SYY, _SXX, _SZY, _SZX, _SYX = range(10, 19)
+_WIDTH = 19
+
+_SQRT2 = np.sqrt(2.0)
+
+#: What a border pixel adds, by 1 + 2 * direct + 10 * diagonal neighbours on the
+#: border: 0 nothing, 1 a straight step, 2 a slanted one, 3 half of each.
+_STEP = np.zeros(50, np.int64)
+_STEP[[5, 7, 15, 17, 25, 27]] = 1
+_STEP[[21, 33]] = 2
+_STEP[[13, 23]] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Shape and place of every object, from whole-number sums."""
+
+    ndim: int
+    sums: NDArray[np.int64]
+
+    @property
+    def area(self) -> NDArray[np.int64]:
+        """Pixels."""
+        return self.sums[:, _AREA]
+
+    @property
+    def lowest(self) -> dict[str, NDArray[np.int64]]:
+        """The first plane, row and column of each box."""
+        return {a: self.sums[:, k] for a, k in zip("zyx", (_Z0, _Y0, _X0), strict=True)}
+
+    @property
+    def highest(self) -> dict[str, NDArray[np.int64]]:
+        """The plane, row and column after each box."""
+        return {a: self.sums[:, k] for a, k in zip("zyx", (_Z1, _Y1, _X1), strict=True)}
+
+    def first(self, axis: str) -> NDArray[np.int64]:
+        """Where the first pixel of each object is."""
+        return self.sums[:, _Z + "zyx".index(axis)]
+
+    def centroid(self, axis: str) -> NDArray[np.float64]:
+        """Return the mean position."""
+        return self.first(axis) + self.sums[:, _SZ + "zyx".index(axis)] / self.area
+
+    def diameter(self) -> NDArray[np.float64]:
+        """Return the diameter of the circle (the ball) of the same size."""
+        return np.asarray((2 * self.ndim * self.area / np.pi) ** (1 / self.ndim))
+
+    def eccentricity(self) -> NDArray[np.float64]:
+        """Return that of the ellipse of the same second moments: 0 is a circle."""
+        small, large = self._inertia().T
+        ratio = np.divide(small, large, out=np.ones_like(large), where=large > 0)
+        return np.asarray(np.sqrt(1 - ratio))
+
+    def axis_lengths(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the longest and the shortest axis of the ellipse (ellipsoid)."""
+        inertia = self._inertia()
+        if self.ndim == 2:
+            return 4 * np.sqrt(inertia[:, 1]), 4 * np.sqrt(inertia[:, 0])
+        low, middle, high = inertia.T
+        return (
+            np.sqrt(10 * np.maximum(high + middle - low, 0)),
+            np.sqrt(10 * np.maximum(low + middle - high, 0)),
+        )
+
+    def orientation(self) -> NDArray[np.float64]:
+        """Return the angle from the y axis to the major axis."""
+        yy, xx, yx = self._spread(_SYY), self._spread(_SXX), self._spread(_SYX)
+        diagonal = np.where(-yx < 0, np.pi / 4, -np.pi / 4)
+        return np.where(xx == yy, diagonal, 0.5 * np.arctan2(2 * yx, yy - xx))
+
+    def _inertia(self) -> NDArray[np.float64]:
+        """Return the eigenvalues of the tensor of inertia, ascending, >= 0."""
+        yy, xx, yx = self._spread(_SYY), self._spread(_SXX), self._spread(_SYX)
+        if self.ndim == 2:
+            middle, half = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
+            large = middle + half
+            # the determinant keeps the digits that middle - half would lose
+            small = np.divide(
+                yy * xx - yx * yx, large, out=np.zeros_like(large), where=large > 0
+            )
+            return np.stack([np.maximum(small, 0), large], axis=1)
+        zz, zy, zx = self._spread(_SZZ), self._spread(_SZY), self._spread(_SZX)
+        tensor = np.array(
+            [[yy + xx, -zy, -zx], [-zy, zz + xx, -yx], [-zx, -yx, zz + yy]]
+        )
+        return np.asarray(np.maximum(np.linalg.eigvalsh(tensor.transpose(2, 0, 1)), 0))
+
+    def _spread(self, column: int) -> NDArray[np.float64]:
+        """Return the (co)variance of two positions over each object."""
+        i, j = {
+            _SZZ: (_SZ, _SZ),
+            _SYY: (_SY, _SY),
+            _SXX: (_SX, _SX),
+            _SZY: (_SZ, _SY),
+            _SZX: (_SZ, _SX),
+            _SYX: (_SY, _SX),
+        }[column]
+        area, both = self.area, self.sums[:, column]
+        size = area.astype(float)
+        one, other = self.sums[:, i], self.sums[:, j]
+        # exact in whole numbers, unless they would not fit in 64 bits
+        exact = area * both - one * other
+        product, cross = size * both, one.astype(float) * other
+        fits = np.maximum(np.abs(product), np.abs(cross)) < 2.0**62
+        return np.asarray(np.where(fits, exact, product - cross) / size**2)
+
+
+@dataclass(frozen=True, slots=True)
+class Intensity:
+    """Sums over the grey levels of every object in one channel."""
+
+    sum: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    min: NDArray[np.float64]
+    max: NDArray[np.float64]
+    std: NDArray[np.float64]
+    weighted: NDArray[np.float64]
+
+    def centroid(self, axis: str) -> NDArray[np.float64]:
+        """Return the position of the centre of brightness."""
+        return self.weighted[:, "zyx".index(axis)]
+
+
+def geometry(
+    shape: tuple[int, ...], runs: Runs, place: NDArray[np.int64], count: int
+) -> Geometry:
+    """Return the sums of every object; run ``i`` belongs to object ``place[i]``."""
+    sums = np.zeros((count, _WIDTH), np.int64)
+    _add_positions(runs.first, runs.start, runs.stop, place, shape[-2], sums)
+    return Geometry(len(shape), sums)
+
+
+def intensities(
+    image: Array, runs: Runs, place: NDArray[np.int64], shapes: Geometry
+) -> Intensity:
+    """Return the sums over the pixels of one channel; NaN is left out."""
+    count = len(shapes.sums)
+    sums = np.zeros((count, 8))
+    sums[:, 5], sums[:, 6] = np.inf, -np.inf
+    rows = image.reshape(-1, image.shape[-1])
+    known = np.zeros(count, np.int64)
+    _add_levels(
+        rows, runs.first, runs.start, runs.stop, place, image.shape[-2],
+        shapes.sums, sums, known,
+    )  # fmt: skip
+    some = known > 0
+    nan = np.full(count, np.nan)
+    number = np.where(some, known, 1)
+    shifted = sums[:, 3] / number
+    variance = np.maximum(sums[:, 4] / number - shifted**2, 0)
+    total = sums[:, 7]
+    weighted = np.full((count, 3), np.nan)
+    lit = some & (total != 0)
+    np.divide(sums[:, :3], total[:, None], out=weighted, where=lit[:, None])
+    return Intensity(
+        sum=np.where(some, total, nan),
+        mean=np.where(some, total / number, nan),
+        min=np.where(some, sums[:, 5], nan),
+        max=np.where(some, sums[:, 6], nan),
+        std=np.where(some, np.sqrt(variance), nan),
+        weighted=weighted + shapes.sums[:, _Z : _X + 1],
+    )
+
+
+def perimeters(
+    image: Array, runs: Runs, place: NDArray[np.int64], count: int
+) -> NDArray[np.float64]:
+    """Return the length of the line through the border pixels of every object.
+
+    K. Benkrid and D. Crookes, "Design and FPGA implementation of a perimeter
+    estimator"; weights as in ``skimage.measure.perimeter``.
+    """
+    steps = np.zeros((count, 4), np.int64)
+    _count_border(image, runs.first, runs.start, runs.stop, place, steps)
+    _, straight, slanted, corner = steps.T
+    return np.asarray(straight + slanted * _SQRT2 + corner * ((1 + _SQRT2) / 2))
+
+
+@jit
+def _squares(m: int) -> int:
+    """Return the sum of the squares of the whole numbers below m (from 0)."""
+    return (m - 1) * m * (2 * m - 1) // 6
+
+
+@jit
+def _add_positions(
+    first: Array, start: Array, stop: Array, place: Array, height: int, sums: Array
+) -> None:
+    for line in range(first.size - 1):
+        z, y = line // height, line % height
+        for i in range(first[line], first[line + 1]):
+            s = sums[place[i]]
+            a, b = np.int64(start[i]), np.int64(stop[i])
+            if s[_AREA] == 0:
+                s[_Z], s[_Y], s[_X] = z, y, a
+                s[_Z0], s[_Y0], s[_X0] = z, y, a
+            s[_Y0], s[_X0] = min(s[_Y0], y), min(s[_X0], a)
+            s[_Z1] = z + 1
+            s[_Y1], s[_X1] = max(s[_Y1], y + 1), max(s[_X1], b)
+            n = b - a
+            dz, dy = z - s[_Z], y - s[_Y]
+            a -= s[_X]
+            b -= s[_X]
+            along = n * (a + b - 1) // 2
+            s[_AREA] += n
+            s[_SZ] += n * dz
+            s[_SY] += n * dy
+            s[_SX] += along
+            s[_SZZ] += n * dz * dz
+            s[_SYY] += n * dy * dy
+            s[_SXX] += _squares(b) - _squares(a)
+            s[_SZY] += n * dz * dy
+            s[_SZX] += dz * along
+            s[_SYX] += dy * along
+
+
+@jit
+def _add_levels(
+    rows: Array,
+    first: Array,
+    start: Array,
+    stop: Array,
+    place: Array,
+    height: int,
+    where: Array,
+    sums: Array,
+    known: Array,
+) -> None:
+    """Add weighted z y x, shifted sum, shifted squares, min, max, sum; count pixels."""
+    shift = np.zeros(known.size)
+    for line in range(first.size - 1):
+        z, y = line // height, line % height
+        row = rows[line]
+        for i in range(first[line], first[line + 1]):
+            k = place[i]
+            s = sums[k]
+            total, moved, squares, along = 0.0, 0.0, 0.0, 0.0
+            low, high = s[5], s[6]
+            n = 0
+            origin = where[k, _X]
+            for x in range(start[i], stop[i]):
+                v = np.float64(row[x])
+                if np.isnan(v):
+                    continue
+                if known[k] + n == 0:
+                    # around a level of its own an object loses no digits of its spread
+                    shift[k] = v
+                n += 1
+                d = v - shift[k]
+                total += v
+                moved += d
+                squares += d * d
+                along += v * (x - origin)
+                low = min(low, v)
+                high = max(high, v)
+            known[k] += n
+            s[0] += total * (z - where[k, _Z])
+            s[1] += total * (y - where[k, _Y])
+            s[2] += along
+            s[3] += moved
+            s[4] += squares
+            s[5] = low
+            s[6] = high
+            s[7] += total
+
+
+@jit
+def _count_border(
+    image: Array, first: Array, start: Array, stop: Array, place: Array, steps: Array
+) -> None:
+    """Count straight, slanted and corner steps by the neighbours on the border."""
+    height, width = image.shape
+    # the labels of border pixels alone, with a margin
+    edge = np.zeros((height + 2, width + 2), image.dtype)
+    for y in range(height):
+        for i in range(first[y], first[y + 1]):
+            a, b = start[i], stop[i]
+            v = image[y, a]
+            out = edge[y + 1, 1:]
+            if y == 0 or y == height - 1:
+                out[a:b] = v
+                continue
+            above, below = image[y - 1], image[y + 1]
+            for x in range(a, b):
+                out[x] = v * ((above[x] != v) | (below[x] != v))
+            # a run ends where the label does
+            out[a] = v
+            out[b - 1] = v
+    for y in range(height):
+        above, here, below = edge[y], edge[y + 1], edge[y + 2]
+        for i in range(first[y], first[y + 1]):
+            s = steps[place[i]]
+            v = image[y, start[i]]
+            for x in range(start[i] + 1, stop[i] + 1):
+                if here[x] == v:
+                    direct = (
+                        int(above[x] == v)
+                        + int(below[x] == v)
+                        + int(here[x - 1] == v)
+                        + int(here[x + 1] == v)
+                    )
+                    diagonal = (
+                        int(above[x - 1] == v)
+                        + int(above[x + 1] == v)
+                        + int(below[x - 1] == v)
+                        + int(below[x + 1] == v)
+                    )
+                    s[_STEP[1 + 2 * direct + 10 * diagonal]] += 1

@@ -1,0 +1,74 @@
+"""Arrays as the kernels need them: native, contiguous, numeric, not empty."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import FrameError
+from ..frame import Array
+
+#: What numba and OpenCV cannot take, and what is taken instead.
+_READ_AS = {"float16": "float32", "longdouble": "float64", "bool": "uint8"}
+
+
+def pixels(image: ArrayLike, name: str = "image") -> Array:
+    """Return ``image`` in native byte order, C-contiguous, read-only.
+
+    It is a view wherever possible. OpenCV takes big-endian memory for native
+    without a word, and numba compiles once for writable and once for read-only
+    arrays; both end here.
+
+    Raises
+    ------
+    FrameError
+        The array is not ``(y, x)`` or ``(z, y, x)``, has no pixels, or holds
+        something else than whole or real numbers.
+    """
+    array = np.asarray(image)
+    if array.ndim not in (2, 3):
+        raise FrameError(
+            f"{name} must be (y, x) or (z, y, x), got shape {array.shape};"
+            " for channels give channel_axis"
+        )
+    return numbers(array, name)
+
+
+def numbers(image: ArrayLike, name: str = "image") -> Array:
+    """Return an array of any shape as `pixels` does.
+
+    Raises
+    ------
+    FrameError
+        The array has no pixels, or holds something else than numbers.
+    """
+    array = np.asarray(image)
+    if array.dtype.kind not in "buif":
+        raise FrameError(
+            f"{name} must hold whole or real numbers, got dtype {array.dtype}"
+        )
+    if not array.size:
+        raise FrameError(f"{name} has no pixels: shape {array.shape}")
+    native = array.dtype.newbyteorder("=")
+    dtype = np.dtype(_READ_AS.get(native.name, native))
+    view = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"]).view()
+    view.flags.writeable = False
+    return view
+
+
+def foreground(mask: ArrayLike, name: str = "mask") -> NDArray[np.uint8]:
+    """Return a new mask, uint8, 1 wherever ``mask`` is not 0."""
+    return as_mask(np.not_equal(pixels(mask, name), 0))
+
+
+def as_mask(truth: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return booleans as the 0 and 1 that they are in memory."""
+    return truth.view(np.uint8)
+
+
+def lines(image: Array) -> Array:
+    """Return the rows of a plane or of a volume as one two-dimensional view."""
+    return image.reshape(-1, image.shape[-1])
+
+
+def odd(value: int) -> bool:
+    """Tell whether a size has a centre."""
+    return bool(value % 2)

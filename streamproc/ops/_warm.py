@@ -1,0 +1,43 @@
+"""Compiling the kernels before the first live frame needs them."""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .background import mean_frame, subtract_background
+from .filters import gaussian, median
+from .labeling import label, remove_small_objects
+from .measurement import PROPERTIES, measure
+from .morphology import binary_opening, white_tophat
+from .thresholding import find_threshold
+
+
+def warm(dtype: DTypeLike, ndim: int = 2) -> None:
+    """Compile, or load from disk, every kernel for images of this dtype.
+
+    Parameters
+    ----------
+    dtype
+        Of the frames.
+    ndim
+        2 or 3.
+
+    Notes
+    -----
+    Seconds where nothing is compiled yet, else tens of milliseconds: numba keeps the
+    code beside the source or in the user's cache folder.
+    """
+    image = np.zeros((6,) * ndim, np.dtype(dtype).newbyteorder("="))
+    image[(slice(2, 4),) * ndim] = 1
+    for plane in (image, gaussian(image, sigma=0.5)):
+        median(plane, size=7 if ndim == 2 else 3)
+        white_tophat(plane, radius=4)
+        find_threshold(plane)
+        subtract_background(plane, mean_frame([plane, plane]))
+    mask = binary_opening(image > 0, radius=4)
+    labels = label(mask)
+    remove_small_objects(mask, max_size=1)
+    remove_small_objects(labels, max_size=1)
+    flat = ("eccentricity", "orientation", "perimeter")
+    names = tuple(n for n in PROPERTIES if ndim == 2 or n not in flat)
+    for plane in (image, gaussian(image, sigma=0.5)):
+        measure(labels, plane, properties=names)

@@ -1,0 +1,285 @@
+"""The graph cut into segments, parallel / ordered / parallel …, and its identity.
+
+Level 0, 2, 4 … hold parallel steps, fused into one `Stage` each; level 1, 3 … hold
+ordered steps. A parallel step that needs both pixels and an ordered value is run in
+the later stage; what it needs of pixels is computed there again (pure functions),
+so that no pixels ever travel between segments.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigError
+from .frame import AXES, SourceInfo
+from .graph import Graph, Step
+from .stage import Instruction, Output, Stage
+from .steps import Function
+
+#: Kinds small enough to travel between segments.
+_SMALL = ("table", "value")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A windowed step's reach over frames."""
+
+    step: str
+    window: int
+    every: int
+
+    def block(self, frame: int) -> int:
+        """Return the block a frame is in."""
+        return frame // self.every
+
+    def frames(self, block: int) -> range:
+        """Return the frames that the block's background is made of."""
+        if block == 0:
+            return range(self.every)
+        start = block * self.every
+        return range(max(0, start - self.window), start)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One level: a fused stage, or ordered steps run in frame order."""
+
+    stage: Stage | None = None
+    ordered: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What executors run and the committer commits."""
+
+    segments: tuple[Segment, ...]
+    windows: tuple[Window, ...]
+    outputs: tuple[Output, ...]
+    streamed: tuple[str, ...]
+    steps: tuple[Step, ...]
+    axes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> tuple[Output, ...]:
+        """The outputs that go to SQL."""
+        return tuple(o for o in self.outputs if o.kind in _SMALL)
+
+    @property
+    def images(self) -> tuple[Output, ...]:
+        """The outputs that go to zarr."""
+        return tuple(o for o in self.outputs if o.kind not in _SMALL)
+
+    def functions(self) -> list[Function]:
+        """Return the users' functions, with the names they go by."""
+        return [
+            Function(step.function, step.parameters["function"])
+            for step in self.steps
+            if step.operator == "map" and step.function is not None
+        ]
+
+    def identity(self, source: str) -> str:
+        """Return a hash of graph, parameters, users' source text and the source."""
+        graph = [
+            [s.name, s.operator, [i.name for i in s.inputs], _plain(s.parameters)]
+            + ([source_text(s.function)] if s.operator == "map" and s.function else [])
+            for s in self.steps
+        ]
+        saved = [[o.name, o.step] for o in self.outputs]
+        text = json.dumps([graph, saved, source], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_plan(
+    graph: Graph, saved: Mapping[str, Step], wanted: Iterable[Step] = ()
+) -> Plan:
+    """Cut the steps that ``saved``, ``wanted`` and listeners need into segments.
+
+    Raises
+    ------
+    ConfigError
+        A step cannot run on this source's axes, or an ordered step asks for pixels.
+    """
+    info = graph.source.info
+    streamed = tuple(n for n, h in graph.handles.items() if h.is_streamed)
+    goals = [*saved.values(), *wanted, *(graph.steps[name] for name in streamed)]
+    steps = _needed(graph, goals)
+    axes = _axes(steps, info)
+    levels = _levels(steps)
+    outputs = tuple(
+        Output(name, step.name, step.kind, axes.get(step.name, ""))
+        for name, step in saved.items()
+    )
+    segments = []
+    for level in range(max(levels.values(), default=0) + 1):
+        if level % 2:
+            here = tuple(s for s in steps if levels[s.name] == level)
+            segments.append(Segment(ordered=here))
+        else:
+            stage = _stage(level, steps, levels, axes, outputs, streamed)
+            segments.append(Segment(stage=stage))
+    windows = tuple(
+        Window(s.name, s.parameters["window"], s.parameters["every"])
+        for s in steps
+        if s.role == "windowed"
+    )
+    return Plan(tuple(segments), windows, outputs, streamed, steps, axes)
+
+
+def _needed(graph: Graph, goals: Iterable[Step]) -> tuple[Step, ...]:
+    wanted = {s.name for goal in goals for s in goal.ancestors()} | {"source"}
+    return tuple(step for name, step in graph.steps.items() if name in wanted)
+
+
+def _levels(steps: tuple[Step, ...]) -> dict[str, int]:
+    """Return each step's level: even for parallel, odd for ordered."""
+    levels: dict[str, int] = {}
+    for step in steps:
+        above = max((levels[i.name] for i in step.inputs), default=0)
+        if step.role == "ordered":
+            for source in step.inputs:
+                if source.kind not in _SMALL:
+                    raise ConfigError(
+                        f"{step.name}: {step.operator} takes small values in order, "
+                        f"got {source.kind} {source.name!r}"
+                    )
+            levels[step.name] = above + 1 if above % 2 == 0 else above
+            if above % 2:
+                levels[step.name] = above + 2
+        else:
+            levels[step.name] = above if above % 2 == 0 else above + 1
+    return levels
+
+
+def _stage(
+    level: int,
+    steps: tuple[Step, ...],
+    levels: Mapping[str, int],
+    axes: Mapping[str, str],
+    outputs: tuple[Output, ...],
+    streamed: tuple[str, ...],
+) -> Stage:
+    mine = {s.name for s in steps if levels[s.name] == level and s.role != "ordered"}
+    by_name = {s.name: s for s in steps}
+    later = {
+        i.name
+        for s in steps
+        if levels[s.name] > level
+        for i in s.inputs
+        if i.kind in _SMALL and i.name in mine
+    }
+    run: dict[str, None] = {}
+    given: dict[str, None] = {}
+
+    def need(name: str) -> None:
+        step = by_name[name]
+        if name in run or name in given:
+            return
+        if name not in mine and step.kind in _SMALL:
+            given[name] = None
+            return
+        for source in step.inputs:
+            need(source.name)
+        run[name] = None
+
+    for name in (s.name for s in steps if s.name in mine):
+        need(name)
+    instructions = tuple(
+        _instruction(by_name[name], axes) for name in run if name != "source"
+    )
+    return Stage(
+        level=level,
+        instructions=instructions,
+        outputs=tuple(o for o in outputs if o.step in mine),
+        keep=tuple(sorted(later | {n for n in streamed if n in mine})),
+        streamed=tuple(n for n in streamed if n in mine),
+    )
+
+
+def _instruction(step: Step, axes: Mapping[str, str]) -> Instruction:
+    if step.function is None:
+        raise ConfigError(f"{step.name}: {step.operator} has nothing to run")
+    is_map = step.operator == "map"
+    parameters = step.parameters["parameters"] if is_map else step.parameters
+    if step.role == "windowed":
+        parameters = {}
+    if step.operator == "background":
+        parameters = {k: v for k, v in parameters.items() if k != "method"}
+    has_channels = "c" in axes.get(step.inputs[0].name, "")
+    elementwise = step.role == "windowed"
+    return Instruction(
+        name=step.name,
+        kind=step.kind,
+        function=step.function,
+        inputs=tuple(i.name for i in step.inputs),
+        parameters=dict(parameters),
+        per_channel=has_channels and not is_map and not elementwise,
+        windowed=step.role == "windowed",
+        is_map=is_map,
+    )
+
+
+def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
+    """Return the axes of every image-like step, checking what needs certain axes."""
+    axes: dict[str, str] = {}
+    for step in steps:
+        if step.role == "source":
+            axes[step.name] = info.axes
+            continue
+        if step.kind in _SMALL:
+            if step.operator == "measure":
+                _check_measured(step, axes)
+            continue
+        given = next((axes[i.name] for i in step.inputs if i.name in axes), info.axes)
+        if step.operator == "project":
+            if "z" not in given:
+                raise ConfigError(
+                    f"{step.name}: project needs a z axis, "
+                    f"{step.inputs[0].name!r} has axes {given!r}"
+                )
+            given = given.replace("z", "")
+        axes[step.name] = given
+    return axes
+
+
+def _check_measured(step: Step, axes: Mapping[str, str]) -> None:
+    from .ops.measurement import check_properties
+
+    labels = axes[step.inputs[0].name]
+    if "c" in labels:
+        raise ConfigError(
+            f"{step.name}: measure needs labels without channels, "
+            f"{step.inputs[0].name!r} has axes {labels!r}; "
+            "choose one with the source's channel: n"
+        )
+    check_properties(
+        step.parameters["properties"],
+        ndim=len(labels),
+        has_intensity=len(step.inputs) > 1,
+        explicit=True,
+    )
+
+
+def source_text(function: Callable[..., Any]) -> str:
+    """Return what identifies a function across processes: names and source text."""
+    name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+    try:
+        return f"{name}\n{inspect.getsource(function)}"
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return f"{name}\n{code.co_code.hex() if code else type(function)}"
+
+
+def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
+
+
+def trailing_axes(ndim: int, axes: str) -> str:
+    """Return the axes of an array that a user's function gave.
+
+    The same number of axes keeps them; fewer keeps the last ones; more takes the
+    last ones of ``czyx``.
+    """
+    return axes[-ndim:] if ndim <= len(axes) else AXES[-ndim:]

@@ -1,0 +1,906 @@
+"""A run: one graph on one source into one folder; start, drain, stop, wait, resume."""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NoReturn, cast
+
+from .config import Options, Pipeline, build, parse, parse_options, read_yaml
+from .errors import ConfigError, RunFolderError, StoreError, StreamprocError, one_line
+from .execution.admission import Admission, Live, Recording, Sequence as InOrder
+from .execution.budget import Budget
+from .execution.committer import Committer
+from .execution.engine import Engine
+from .execution.inline import Inline
+from .execution.outbox import Emission, Outbox
+from .execution.protocol import Executor
+from .execution.threads import Threads
+from .folder import RunFolder, existing, fingerprint, new_folder, recorded
+from .frame import SourceInfo
+from .graph import Graph, Handle, Step
+from .metrics import Metrics
+from .plan import Plan, Segment, make_plan
+from .plugins import load
+from .report import Report, make_report
+from .stage import rehearse
+from .store.ledger import RESERVED, Ledger
+from .store.lock import RunLock
+from .store.log import RawLog
+from .values import as_table, sql_types
+
+Saved = Mapping[str, Handle] | Handle | Sequence[Handle]
+
+#: Frames in flight at most, unless a window needs more.
+_IN_FLIGHT = 128
+#: Threads that run pure Python must not keep a commit waiting for the GIL.
+_SWITCH_INTERVAL = 0.0005
+
+
+def run(
+    save: Saved,
+    to: str | Path | None = None,
+    *,
+    executor: str | Mapping[str, Any] = "threads",
+    frames: int | None = None,
+    **options: Any,  # noqa: ANN401  # checked, by name, by Options
+) -> Report:
+    """Run a pipeline to its end and return the report.
+
+    Parameters
+    ----------
+    save
+        What to save: a mapping of names to handles. The kind decides where it goes:
+        images and labels to OME-Zarr, tables and values to SQL. A handle, or a list
+        of handles, alone: run it and save nothing (ledger and `stream` only).
+    to
+        The run folder, which must not exist; default ``runs/<UTC time>-<name>``.
+    executor
+        ``"inline"``, ``"threads"`` or ``{"threads": {"workers": 2}}``.
+    frames
+        Stop after so many frames.
+    **options
+        ``on_error``, ``log``, ``store``, ``limits`` as in the YAML file.
+
+    Returns
+    -------
+    Report
+        Counts, speed, latencies, and where the results are.
+
+    Raises
+    ------
+    ConfigError, RunFolderError, SourceError
+        Refused before the first frame; no folder is left behind.
+    StreamprocError
+        Stopped by an error later on; ``resume`` goes on from there.
+    KeyboardInterrupt
+        After Ctrl-C, once admitted frames are done.
+    """
+    return start(save, to, executor=executor, frames=frames, **options).wait()
+
+
+def start(
+    save: Saved,
+    to: str | Path | None = None,
+    *,
+    executor: str | Mapping[str, Any] = "threads",
+    frames: int | None = None,
+    **options: Any,  # noqa: ANN401  # checked, by name, by Options
+) -> "Run":
+    """Start a pipeline and return at once; see `run` for the parameters.
+
+    Returns
+    -------
+    Run
+        With ``wait``, ``drain``, ``stop`` and live counts.
+    """
+    executor = dict(executor) if isinstance(executor, Mapping) else executor
+    checked = parse_options({"executor": executor, **options})
+    graph, saved, wanted = _handles(save)
+    job = Job(graph, saved, checked, wanted=wanted, frames=frames)
+    return _launch(job, to)
+
+
+def start_pipeline(
+    pipeline: Pipeline, to: str | Path | None = None, *, frames: int | None = None
+) -> "Run":
+    """Start what a YAML file describes."""
+    graph, handles = build(pipeline)
+    saved = {name: handle.step for name, handle in handles.items()}
+    graph.form = pipeline.source
+    job = Job(graph, saved, pipeline.options(), frames=frames)
+    return _launch(job, to or pipeline.to)
+
+
+def resume(
+    path: str | Path, *, force_environment: bool = False, wait: bool = True
+) -> "Report | Run":
+    """Go on with a run from the first frame without a ledger row.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    force_environment
+        Go on although package versions differ from those it began with.
+    wait
+        Return the report at its end, else the `Run`.
+
+    Raises
+    ------
+    RunFolderError
+        No run folder, one in use, or a run that cannot be resumed; the message
+        names the difference.
+    """
+    folder = existing(path)
+    document = read_yaml(folder.pipeline)
+    pipeline = parse(document, str(folder.pipeline))
+    past = pipeline.recorded
+    if past.get("not_resumable"):
+        raise RunFolderError(f"{path} cannot be resumed: {past['not_resumable']}")
+    if not force_environment:
+        _same_environment(folder, past.get("environment", {}))
+    graph, handles = build(pipeline)
+    graph.form = pipeline.source
+    saved = {name: handle.step for name, handle in handles.items()}
+    wanted = [graph.steps[n] for n in past.get("ran", ()) if n in graph.steps]
+    job = Job(
+        graph, saved, pipeline.options(), wanted=wanted, frames=past.get("frames")
+    )
+    if job.plan.identity(graph.source.info.identity) != past.get("identity"):
+        raise RunFolderError(_difference(folder, job, past))
+    going = Run(job, folder, resumed=True)
+    return cast("Report | Run", going.wait() if wait else going)
+
+
+def _same_environment(folder: RunFolder, past: Mapping[str, str]) -> None:
+    now = fingerprint()
+    changed = [
+        f"{name} was {past.get(name, 'unknown')}, is {now[name]}"
+        for name in now
+        if past.get(name) != now[name]
+    ]
+    if changed:
+        raise RunFolderError(
+            f"{folder.path} was begun in another environment ({'; '.join(changed)}); "
+            "results may differ in their last bits; --force-environment resumes anyway"
+        )
+
+
+def _difference(folder: RunFolder, job: "Job", past: Mapping[str, Any]) -> str:
+    source = job.graph.source.info.identity
+    if past.get("source_identity") != source:
+        what = "the source is not the same (files, their sizes or pixels differ)"
+    elif past.get("functions") != job.function_hashes():
+        what = "the source text of a function of the graph has changed"
+    else:
+        what = "graph, parameters or saved names have changed"
+    return f"{folder.path} cannot be resumed: {what}; start a new run instead"
+
+
+@dataclass
+class Job:
+    """What a run is to do, checked; nothing is on disk yet."""
+
+    graph: Graph
+    saved: Mapping[str, Step]
+    options: Options
+    wanted: Sequence[Step] = ()
+    frames: int | None = None
+    plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name, step in self.saved.items():
+            _check_name(name, step)
+        if self.frames is not None and self.frames < 1:
+            raise ConfigError(f"frames must be >= 1, got {self.frames}")
+        self.plan = make_plan(self.graph, self.saved, self.wanted)
+        self._check_memory()
+
+    @property
+    def info(self) -> SourceInfo:
+        """What the source is."""
+        return self.graph.source.info
+
+    @property
+    def total(self) -> int | None:
+        """How many frames there will be; None where nobody knows."""
+        known = self.info.frames
+        if self.frames is None:
+            return known
+        return self.frames if known is None else min(known, self.frames)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether frames go through the raw log."""
+        return self.info.live and self.options.log != "none"
+
+    @property
+    def keeps_raw(self) -> bool:
+        """Whether the raw log stays as the saved image."""
+        log = self.options.log
+        return self.is_logged and not isinstance(log, str) and log.keep_raw
+
+    @property
+    def saves_source(self) -> bool:
+        """Whether the image ``source`` has pixels."""
+        return self.keeps_raw or "source" in self.saved
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of the frames that windows reach over."""
+        reach = max((w.window + w.every for w in self.plan.windows), default=0)
+        return reach * self.info.nbytes
+
+    @property
+    def keep_windows(self) -> bool:
+        """Whether the frames of windows fit in half of the memory allowed."""
+        return self.window_bytes <= self.options.limits.memory // 2
+
+    def _check_memory(self) -> None:
+        log = self.options.log
+        if self.is_logged and not self.keeps_raw and "source" in self.saved:
+            raise ConfigError(
+                "save: 'source' is saved but log.keep_raw is false; "
+                "set keep_raw: true or do not save it"
+            )
+        if log == "none" and not self.info.live:
+            raise ConfigError(
+                "log: none is for live sources; a recording needs no raw log"
+            )
+        again = self.info.random_access or self.is_logged
+        if not again and not self.keep_windows:
+            raise ConfigError(
+                f"background needs {self.window_bytes / 1e6:.0f} MB of frames in memory "
+                "(this source is read once), more than half of limits.memory "
+                f"({self.options.limits.memory / 1e6:.0f} MB); raise it or shorten "
+                "the window"
+            )
+
+    def not_resumable(self) -> str | None:
+        """Return why this run could not be resumed by another process."""
+        if self.graph.form is None:
+            return "its source is a Python object, not a named source"
+        if self.info.live and not self.is_logged:
+            return "log: none keeps no frames"
+        for function in self.plan.functions():
+            if not function.importable:
+                return f"function {function.name!r} cannot be imported by name"
+        return None
+
+    def function_hashes(self) -> dict[str, str]:
+        """Return a hash of the source text of each function, by name."""
+        from hashlib import sha256
+
+        from .plan import source_text
+
+        return {
+            f.name: sha256(source_text(f.call).encode()).hexdigest()[:16]
+            for f in self.plan.functions()
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``pipeline.yaml`` says: a pipeline that runs again."""
+        graph: dict[str, Any] = {}
+        for step in self.plan.steps:
+            if step.role == "source":
+                continue
+            parameters = {
+                k: list(v) if isinstance(v, tuple) else v
+                for k, v in step.parameters.items()
+            }
+            inputs = [i.name for i in step.inputs]
+            if step.operator == "measure" and len(inputs) > 1:
+                parameters["intensity"] = inputs.pop()
+            of: Any = inputs[0] if len(inputs) == 1 else inputs
+            graph[step.name] = {step.operator: parameters, "of": of}
+        options = self.options.model_dump()
+        past = {
+            "frames": self.frames,
+            "not_resumable": self.not_resumable(),
+            "source_identity": self.info.identity,
+            "functions": self.function_hashes(),
+            "ran": [s.name for s in self.wanted],
+        }
+        return {
+            "source": _absolute(self.graph.form) or {"object": repr(self.graph.source)},
+            "graph": graph,
+            "save": {name: step.name for name, step in self.saved.items()},
+            **options,
+            "recorded": recorded(past, self.plan.identity(self.info.identity)),
+        }
+
+
+def _absolute(form: object) -> Any:  # noqa: ANN401  # YAML
+    """Return the source's YAML form with paths that hold from any folder."""
+    from .plugins import source_form
+
+    full = source_form(form)
+    if full is None:
+        return None
+    name, parameters = next(iter(full.items()))
+    path = parameters.get("path")
+    if isinstance(path, str) and "://" not in path:
+        parameters["path"] = os.path.abspath(path)  # noqa: PTH100  # keeps globs
+    elif isinstance(path, list):
+        parameters["path"] = [os.path.abspath(p) for p in path]  # noqa: PTH100
+    return {name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}}
+
+
+def _handles(save: Saved) -> tuple[Graph, dict[str, Step], list[Step]]:
+    """Return the graph, what is saved by name, and what only runs."""
+    named: dict[str, Handle] = {}
+    alone: list[Handle] = []
+    if isinstance(save, Mapping):
+        named = dict(save)
+    elif isinstance(save, Handle):
+        alone = [save]
+    else:
+        alone = list(save)
+    handles = [*named.values(), *alone]
+    for handle in handles:
+        if not isinstance(handle, Handle):
+            raise ConfigError(
+                f"save: needs handles such as sp.open(...).label(), got {handle!r}"
+            )
+    if not handles:
+        raise ConfigError(
+            "save: nothing to run; give a mapping of names to handles, or a handle "
+            "to run without saving"
+        )
+    graph = handles[0].graph
+    if any(handle.graph is not graph for handle in handles):
+        raise ConfigError("save: the handles come from two sources; a run has one")
+    saved = {name: handle.step for name, handle in named.items()}
+    return graph, saved, [handle.step for handle in alone]
+
+
+def _check_name(name: str, step: Step) -> None:
+    from .graph import is_name
+
+    if not is_name(name):
+        raise ConfigError(f"save: {name!r} is no name; use letters, digits, _ and -")
+    if (step.role == "source") != (name == "source"):
+        raise ConfigError(
+            f"save: the source is always saved under the name 'source', "
+            f"and nothing else is; got {name!r} for step {step.name!r}"
+        )
+    if step.kind in ("table", "value") and name.lower() in RESERVED:
+        raise ConfigError(
+            f"save: {name!r} is a table of the engine; name this step otherwise"
+        )
+
+
+def _launch(job: Job, to: str | Path | None) -> "Run":
+    path = Path(to) if to is not None else new_folder(_title(job))
+    folder = RunFolder(path)
+    _check_space(job, path)
+    folder.create()
+    try:
+        return Run(job, folder, resumed=False)
+    except BaseException:
+        folder.remove()
+        raise
+
+
+def _title(job: Job) -> str:
+    form = job.graph.form
+    if isinstance(form, Mapping):
+        name, parameters = next(iter(form.items()))
+        path = parameters.get("path") if isinstance(parameters, Mapping) else None
+        return Path(path).stem if isinstance(path, str) else str(name)
+    return Path(str(form)).stem if form is not None else "run"
+
+
+def _check_space(job: Job, path: Path) -> None:
+    """Refuse a run whose uncompressed images cannot fit.
+
+    Raises
+    ------
+    StoreError
+        Naming what is needed, what is free and the reserve.
+    """
+    parent = next(p for p in [path.absolute(), *path.absolute().parents] if p.exists())
+    try:
+        free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise StoreError(f"cannot use {parent}: {error}") from error
+    reserve = job.options.limits.disk_reserve
+    needed = 0
+    if job.saves_source and job.options.store.images == "none":
+        per_frame = job.info.nbytes * (4 / 3 if job.options.store.pyramid else 1)
+        needed = int(per_frame * (job.total or 1))
+    if free - needed < reserve:
+        raise StoreError(
+            f"disk of {parent} has {free / 1e9:.1f} GB free; this run needs about "
+            f"{needed / 1e9:.1f} GB and limits.disk_reserve keeps {reserve / 1e9:.1f} GB; "
+            "make room, save less, or lower the reserve"
+        )
+
+
+class Run:
+    """A run that goes on in threads of its own."""
+
+    def __init__(self, job: Job, folder: RunFolder, *, resumed: bool) -> None:
+        self.job = job
+        self.folder = folder
+        self.metrics = Metrics()
+        self._state: str = "running"
+        self._reason: str | None = None
+        self._ended: Literal["drain", "stop", "interrupt"] | None = None
+        self._outbox: Outbox | None = None
+        self._log: RawLog | None = None
+        self._undelivered = False
+        self._lock = RunLock(folder.lock)
+        self._lock.acquire()
+        try:
+            self._prepare(resumed)
+        except BaseException:
+            self._close_quietly()
+            raise
+        self._thread = threading.Thread(target=self._run, name="streamproc-run")
+        self._thread.start()
+
+    # --- what a user calls ------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def state(self) -> str:
+        """``running``, ``finished``, ``stopped`` or ``interrupted``."""
+        return self._state
+
+    @property
+    def total(self) -> int | None:
+        """How many frames there will be; None where nobody knows."""
+        return self.job.total
+
+    def wait(self, timeout: float | None = None) -> Report:
+        """Wait for the end and return the report.
+
+        Ctrl-C drains (admitted frames are finished), twice stops.
+
+        Raises
+        ------
+        StreamprocError
+            The run was stopped by an error; it is in the ledger, and resumable.
+        TimeoutError
+            ``timeout`` seconds passed; the run goes on.
+        KeyboardInterrupt
+            After Ctrl-C, once the run has ended.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while self._thread.is_alive():
+            try:
+                # a bounded wait lets Ctrl-C through on Windows
+                self._thread.join(0.2)
+            except KeyboardInterrupt:
+                self.interrupt()
+            if end is not None and time.monotonic() > end and self._thread.is_alive():
+                raise TimeoutError(f"run {self.path} still goes on")
+        failure = self._engine.failure
+        if failure is not None:
+            raise failure
+        if self._ended == "interrupt":
+            raise KeyboardInterrupt
+        return self.report()
+
+    def report(self) -> Report:
+        """Return the report so far."""
+        self.metrics.peak_bytes = self._budget.peak
+        return make_report(
+            self.path,
+            self.metrics,
+            state=self._state,
+            saved=tuple(self.job.saved),
+            reason=self._reason,
+            notes=self._notes(),
+        )
+
+    def drain(self) -> None:
+        """Take no more frames, finish those admitted; the run then can be resumed."""
+        self._ended = self._ended or "drain"
+        self._engine.drain()
+
+    def stop(self) -> None:
+        """End now: what is committed stays, what is admitted stays pending."""
+        self._ended = self._ended or "stop"
+        self._engine.stop()
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C and SIGTERM do: drain; the second time, stop."""
+        if self._ended == "interrupt":
+            self._engine.stop()
+        else:
+            self._ended = "interrupt"
+            self._engine.drain()
+
+    def pause(self) -> NoReturn:
+        """Refuse: comes with control."""
+        raise _later("pause")
+
+    def resume(self) -> NoReturn:
+        """Refuse: comes with control."""
+        raise _later("resume")
+
+    def set(self, step: str, parameter: str, value: object) -> NoReturn:
+        """Refuse: comes with control."""
+        raise _later(f"set({step!r}, {parameter!r}, {value!r})")
+
+    # --- how it is put together -------------------------------------------------
+
+    def _prepare(self, resumed: bool) -> None:
+        job, options = self.job, self.job.options
+        if not resumed:
+            self.folder.write_pipeline(job.document())
+        self._ledger = Ledger(self.folder.ledger, durability=options.store.durability)
+        first = self._ledger.first_pending()
+        self._sink = self._open_sink()
+        plan = self._encoding_plan()
+        admission = self._admission(resumed)
+        self._repair(resumed)
+        self._warm(plan, resumed)
+        budget = self._budget = Budget(
+            max(options.limits.memory // 2, 1),
+            max([_IN_FLIGHT, *(2 * w.every for w in plan.windows)]),
+        )
+        if plan.streamed:
+            self._outbox = Outbox(self._emit, self._listener_failed)
+        self._executor = _executor(options)
+        self._read_counters()
+        self._ledger.set("saved", json.dumps(list(job.saved)))
+        committer = Committer(
+            plan,
+            self._ledger,
+            self._sink,
+            self.metrics,
+            folder=self.folder.path,
+            frame_bytes=job.info.nbytes,
+            reserve=options.limits.disk_reserve,
+            outbox=self._outbox,
+            release_log=self._release_log if self._drops_log else None,
+            admitted=lambda: self._admitted,
+            known_summary=self._last_summary(),
+        )
+        self._engine = Engine(
+            plan,
+            self._executor,
+            admission,
+            committer,
+            budget,
+            self.metrics,
+            start=first,
+            states=self._ledger.states(),
+            on_error=options.on_error,
+            keep_windows=job.keep_windows,
+        )
+        for key in ("reason", "speed"):
+            self._ledger.set(key, "")
+        self._ledger.set("clean", "no")
+        self._ledger.set("state", "running")
+
+    def _open_sink(self) -> Any:  # noqa: ANN401  # a plugin
+        store, job = self.job.options.store, self.job
+        info = job.info
+        if job.total != info.frames:
+            from dataclasses import replace
+
+            info = replace(info, frames=job.total)
+        sink = load("sinks", "ome-zarr")(
+            self.folder.images,
+            info=info,
+            saved_source=job.saves_source,
+            images=store.images,
+            labels=store.labels,
+            pyramid=store.pyramid,
+            layout=store.layout,
+            durability=store.durability,
+        )
+        if job.is_logged:
+            self._log_writer = sink.log_writer()
+        return sink
+
+    def _encoding_plan(self) -> Plan:
+        """Return the plan with the sink's encoders in its stages."""
+        from dataclasses import replace
+
+        plan = self.job.plan
+        encoders = {}
+        for output in plan.images:
+            encoder = self._sink.encoder(output.name, output.kind, output.axes)
+            if output.name == "source" and self.job.is_logged:
+                encoder = partial(encoder, first_level=1)
+            encoders[output.name] = encoder
+        segments = [
+            Segment(
+                stage=replace(
+                    s.stage,
+                    encoders={
+                        o.name: encoders[o.name]
+                        for o in s.stage.outputs
+                        if o.name in encoders
+                    },
+                )
+                if s.stage
+                else None,
+                ordered=s.ordered,
+            )
+            for s in plan.segments
+        ]
+        return replace(plan, segments=tuple(segments))
+
+    def _admission(self, resumed: bool) -> Admission:
+        source, frames = self.job.graph.source, self.job.frames
+        if self.job.is_logged:
+            self._log = RawLog(
+                self.folder.path, self.folder.images, self._log_writer, self._platform()
+            )
+            return Live(
+                source,
+                self._log,
+                frames,
+                hot_bytes=self.job.options.limits.memory // 4,
+                failed=lambda error: self._engine.fail(error),
+            )
+        if self.job.info.random_access:
+            return Recording(source, frames)
+        return InOrder(source, frames)
+
+    def _platform(self) -> Any:  # noqa: ANN401  # the store's
+        from .store.platform import NATIVE
+
+        return NATIVE
+
+    def _repair(self, resumed: bool) -> None:
+        """Bring the store in line with the ledger after whatever ended the last run."""
+        if not resumed:
+            return
+        from .store.chunks import ChunkRow
+
+        since = int(self._ledger.get("synced_upto") or 0)
+        rows = [
+            ChunkRow(*row)
+            for row in self._ledger.query(
+                "SELECT * FROM chunks WHERE frame >= ? ORDER BY array, frame, chunk",
+                (since - 255,),
+            )
+        ]
+        times = self._ledger.query("SELECT frame, time FROM frames ORDER BY frame")
+        repair = self._sink.recover(rows, times, since)
+        for what in ("rebuilt", "trimmed", "removed", "lost"):
+            found = getattr(repair, what)
+            if found:
+                self._ledger.event("repair", f"{what}: {found}")
+                self.folder.log("repair", f"{what}: {found}")
+
+    def _warm(self, plan: Plan, resumed: bool) -> None:
+        """Compile kernels before the first frame, and make the tables known by then."""
+        from . import ops
+
+        info = self.job.info
+        spatial = sum(axis != "c" for axis in info.axes)
+        ops.warm(info.dtype, spatial)
+        stage = plan.segments[0].stage
+        values = rehearse(stage, info) if stage else {}
+        with self._ledger.transaction():
+            pass
+        for output in plan.tables:
+            if output.step in values:
+                self._ledger.table(
+                    output.name, sql_types(as_table(values[output.step]))
+                )
+        if not resumed:
+            self._ledger.parameters(
+                (0, step.name, name, json.dumps(value, default=str))
+                for step in plan.steps
+                for name, value in step.parameters.items()
+            )
+
+    def _read_counters(self) -> None:
+        counters = self.metrics.counters
+        rows = dict(
+            self._ledger.query("SELECT state, count(*) FROM frames GROUP BY state")
+        )
+        counters.done = rows.get("done", 0)
+        counters.failed = rows.get("failed", 0)
+        counters.skipped = rows.get("skipped", 0)
+        counters.admitted = sum(rows.values())
+        counters.lost = self._ledger.query("SELECT coalesce(sum(count),0) FROM gaps")[0][
+            0
+        ]
+
+    def _last_summary(self) -> list[tuple[Any, ...]]:
+        return self._ledger.query(
+            "SELECT * FROM summary AS a WHERE time = "
+            "(SELECT max(time) FROM summary AS b WHERE b.seconds = a.seconds)"
+        )
+
+    @property
+    def _admitted(self) -> int:
+        counted = self.metrics.counters.admitted
+        return max(counted, self._log.admitted) if self._log else counted
+
+    @property
+    def _drops_log(self) -> bool:
+        return self.job.is_logged and not self.job.keeps_raw
+
+    def _release_log(self, committed: int) -> None:
+        """Delete log shards that neither a window nor a pending frame reaches."""
+        needed = min(
+            (w.frames(w.block(committed)).start for w in self.job.plan.windows),
+            default=committed,
+        )
+        self._log_writer.delete_shards(needed)
+
+    # --- while it goes on -------------------------------------------------------
+
+    def _run(self) -> None:
+        """Run the engine to its end, then close everything (the run's thread)."""
+        with _quick_switching(), _single_threaded_opencv():
+            self._executor.start(self._engine.deliver)
+            driver = threading.Thread(target=self._engine.drive, name="driver")
+            committer = threading.Thread(target=self._engine.commit, name="committer")
+            driver.start()
+            committer.start()
+            committer.join()
+            self._executor.close()
+            driver.join()
+        self.metrics.finished = time.perf_counter()
+        self._end()
+
+    def _end(self) -> None:
+        failure = self._engine.failure
+        if failure is not None:
+            self._state, self._reason = "stopped", one_line(failure)
+            self.folder.drop_ballast()
+        elif self._ended == "interrupt":
+            self._state, self._reason = "interrupted", "interrupted"
+        elif self._ended is not None and not self._engine.complete:
+            self._state, self._reason = "stopped", f"{self._ended} was asked for"
+        else:
+            self._state = "finished"
+        self._close()
+        if self._outbox is not None and not self._outbox.close():
+            self._undelivered = True
+        self._lock.release()
+
+    def _close(self) -> None:
+        """Close store and ledger; what fails here is said, and repaired by resume."""
+        try:
+            frames = self._frames_at_end()
+            if isinstance(self._engine.failure, StoreError):
+                self._sink.abandon()
+            else:
+                self._sink.close(frames)
+                if self._log is not None:
+                    self._log.close(frames)
+                if self._drops_log and self._state == "finished":
+                    self._log_writer.delete_all()
+                self._ledger.set("clean", "yes")
+                self._ledger.set(
+                    "synced_upto", str(self.metrics.counters.done)
+                )
+            self._record_end()
+        except (StreamprocError, OSError) as error:
+            self._state, self._reason = "stopped", self._reason or one_line(error)
+            self._engine.failure = self._engine.failure or error
+            with contextlib.suppress(StreamprocError, OSError):
+                self._record_end()
+        finally:
+            with contextlib.suppress(Exception):
+                self._ledger.close()
+            self.job.graph.source.close()
+            if self._state == "finished":
+                self.folder.drop_ballast()
+            self.folder.log("end", str(self.report()), state=self._state)
+
+    def _frames_at_end(self) -> int:
+        """Return the length of the arrays: what is known, or what was admitted."""
+        if self._state == "finished":
+            return self._admitted
+        return max(self.job.total or 0, self._admitted)
+
+    def _record_end(self) -> None:
+        latency = self.metrics.latency
+        speed = {
+            "fps": self.metrics.fps,
+            "p50": latency.percentile(50),
+            "p99": latency.percentile(99),
+        }
+        with self._ledger.transaction():
+            self._ledger.set("admitted", str(self._admitted))
+            self._ledger.set("state", self._state)
+            self._ledger.set("reason", self._reason or "")
+            self._ledger.set("speed", json.dumps(speed))
+            for note in self._notes():
+                self._ledger.event("note", note)
+            if self._engine.failure is not None:
+                self._ledger.event("error", self._reason or "", level="error")
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = []
+        if self.job.info.live and not self.job.is_logged:
+            notes.append(
+                "log: none — frames were kept in memory only; "
+                "those not committed when a process dies are gone"
+            )
+        if self._undelivered:
+            notes.append("a listener of a stream hangs; not all values were delivered")
+        return tuple(notes)
+
+    def _emit(self, emission: Emission) -> None:
+        from .table import Measurements
+
+        metadata = [{"frame": emission.frame, "time": emission.time}]
+        for name, value in emission.values.items():
+            if isinstance(value, Measurements):
+                value = value.dataframe(emission.frame)
+            self.job.graph.handles[name].stream.emit(value, metadata=metadata)
+
+    def _listener_failed(self, frame: int, message: str) -> None:
+        self.folder.log("listener", message, frame=frame)
+
+    def _close_quietly(self) -> None:
+        """Undo a preparation that failed."""
+        for name in ("_ledger", "_sink"):
+            part = getattr(self, name, None)
+            with contextlib.suppress(Exception):
+                if part is not None:
+                    (part.abandon if name == "_sink" else part.close)()
+        if self._outbox is not None:
+            self._outbox.close()
+        self._lock.release()
+
+
+def _later(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what}: control of a running pipeline is not supported by this version yet; "
+        "drain() and stop() are"
+    )
+
+
+def _executor(options: Options) -> Executor:
+    if options.executor_name == "inline":
+        return Inline()
+    return Threads(options.workers or available_cores())
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _quick_switching() -> Iterator[None]:
+    """Let a thread that waits for the GIL have it soon, while a run is on."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _SWITCH_INTERVAL))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """Keep OpenCV from starting threads beside ours."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,241 @@
+"""One fused, picklable function from a frame's address to its encoded results."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from .errors import FrameError, SourceError, one_line
+from .frame import Array, FrameRef, Kind, SourceInfo
+from .table import Measurements
+from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
+
+
+class Encoder(Protocol):
+    """A sink's ``encode``: pixels to chunks, where they were computed; picklable."""
+
+    def __call__(self, pixels: Array) -> Any:  # noqa: ANN401  # the sink's own
+        """Return what the sink's ``append`` takes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A saved value: its name in the run folder, and the step it comes from."""
+
+    name: str
+    step: str
+    kind: Kind
+    axes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One step of a stage."""
+
+    name: str
+    kind: Kind
+    function: Callable[..., Any]
+    inputs: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    per_channel: bool
+    windowed: bool
+    is_map: bool
+
+
+@dataclass(slots=True)
+class SavedRows:
+    """A table's rows of one frame, ready for SQL, and its columns' SQL types."""
+
+    types: dict[str, str]
+    rows: list[tuple[Any, ...]]
+    #: sums for the summary: objects, area, intensity
+    objects: int = 0
+    area: float = 0.0
+    intensity: float = 0.0
+
+
+@dataclass(slots=True)
+class Result:
+    """What a stage returns for one frame: small values and encoded chunks."""
+
+    frame: int
+    level: int
+    error: str | None = None
+    fatal: BaseException | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    encoded: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, SavedRows] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    #: seconds by step, and of reading and encoding
+    seconds: dict[str, float] = field(default_factory=dict)
+    time: float | None = None
+    metadata: str | None = None
+    worker: str = ""
+    nbytes: int = 0
+    #: kept for the traceback of ``-v`` and of ``on_error: stop``
+    exception: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The parallel steps of one segment, fused.
+
+    ``encoders`` maps the saved images to what encodes them; `with_encoders` sets
+    them once the store is open. Calling it never raises for a bad frame: the error
+    is in the result.
+    """
+
+    level: int
+    instructions: tuple[Instruction, ...]
+    outputs: tuple[Output, ...]
+    keep: tuple[str, ...]
+    streamed: tuple[str, ...]
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)
+
+    @property
+    def is_windowed(self) -> bool:
+        """Whether it needs a background computed from other frames."""
+        return any(i.windowed for i in self.instructions)
+
+    def __call__(
+        self,
+        ref: FrameRef,
+        given: Mapping[str, Any],
+        windows: Mapping[str, Array],
+    ) -> Result:
+        """Run all steps on one frame and encode what is saved."""
+        result = Result(ref.frame, self.level, worker=threading.current_thread().name)
+        where = ""
+        clock = time.perf_counter
+        try:
+            start = clock()
+            values: dict[str, Any] = dict(given)
+            values["source"] = ref.resolve()
+            result.time, result.metadata = ref.time, ref.metadata
+            before = clock()
+            result.seconds["read"] = before - start
+            for instruction in self.instructions:
+                where = instruction.name
+                values[where] = run(instruction, values, windows)
+                now = clock()
+                result.seconds[where] = now - before
+                before = now
+            where = ""
+            if self.outputs or self.keep:
+                self._collect(values, result)
+                result.seconds["encode"] = clock() - before
+        except SourceError as error:
+            result.fatal = error
+        except Exception as error:
+            # the one place that applies to users' and operators' errors alike
+            step = f"step {where!r}: " if where else ""
+            text = one_line(error)
+            result.error = text if text.startswith(step) else step + text
+            result.exception = error
+            result.encoded.clear()
+            result.rows.clear()
+            result.hashes.clear()
+            result.values.clear()
+        return result
+
+    def _collect(self, values: Mapping[str, Any], result: Result) -> None:
+        for output in self.outputs:
+            value = values[output.step]
+            if output.kind in ("table", "value"):
+                table = as_table(value)
+                rows = sql_rows(result.frame, table)
+                result.hashes[output.name] = hash_rows(rows)
+                result.rows[output.name] = _saved(table, rows)
+            else:
+                encoded = self.encoders[output.name](value)
+                result.hashes[output.name] = hash_image(value)
+                result.encoded[output.name] = encoded
+                result.nbytes += encoded.nbytes
+        for name in self.keep:
+            value = values[name]
+            if isinstance(value, np.ndarray):
+                result.nbytes += value.nbytes
+                if name == "source" or not value.flags.owndata:
+                    value = value.copy()
+            result.values[name] = value
+
+
+def _saved(table: Measurements, rows: list[tuple[Any, ...]]) -> SavedRows:
+    columns = table.columns
+    saved = SavedRows(sql_types(table), rows, len(rows))
+    for name in ("area",):
+        if name in columns and len(rows):
+            saved.area = float(columns[name].sum())
+    for name in ("mean_intensity", "intensity_mean", "mean_intensity_c0"):
+        if name in columns and len(rows):
+            saved.intensity = float(np.nansum(columns[name]))
+            break
+    return saved
+
+
+def run(
+    instruction: Instruction,
+    values: Mapping[str, Any],
+    windows: Mapping[str, Array],
+) -> Any:  # noqa: ANN401  # whatever the step gives
+    """Run one instruction on the values it names."""
+    inputs = [values[name] for name in instruction.inputs]
+    if instruction.windowed:
+        return instruction.function(*inputs, windows[instruction.name])
+    if instruction.is_map:
+        frames = [
+            v.dataframe() if isinstance(v, Measurements) else _readonly(v)
+            for v in inputs
+        ]
+        value = instruction.function(*frames, **instruction.parameters)
+        return normal(value, instruction.kind, instruction.name)
+    if instruction.per_channel:
+        from .ops._operator import per_channel
+
+        parameters = dict(instruction.parameters)
+        return per_channel(instruction.function, tuple(inputs), parameters)
+    return instruction.function(*inputs, **instruction.parameters)
+
+
+def _readonly(value: Any) -> Any:  # noqa: ANN401  # arrays are guarded, the rest passes
+    """Return arrays read-only: a function that writes into its input spoils others'."""
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.flags.writeable = False
+    return view
+
+
+def unreadable(ref: FrameRef, level: int) -> Result:
+    """Return the failed result of a frame that its source could not give."""
+    return Result(
+        ref.frame,
+        level,
+        error=ref.error,
+        time=ref.time,
+        metadata=ref.metadata,
+        exception=FrameError(ref.error or "unreadable"),
+    )
+
+
+def rehearse(stage: Stage, info: SourceInfo) -> dict[str, Any]:
+    """Run the built-in steps of a stage on a small blank frame.
+
+    What depends on a user's function is left out. Compiles what is compiled on
+    first use, and tells the columns of tables before the first frame.
+    """
+    small = {"y": 64, "x": 64, "z": 8}
+    shape = [
+        min(n, small.get(a, n)) for n, a in zip(info.shape, info.axes, strict=True)
+    ]
+    values: dict[str, Any] = {"source": np.zeros(shape, info.dtype)}
+    for instruction in stage.instructions:
+        if instruction.is_map or not set(instruction.inputs) <= set(values):
+            continue
+        windows = {instruction.name: np.zeros(shape, np.float64)}
+        values[instruction.name] = run(instruction, values, windows)
+    return values

@@ -1,0 +1,251 @@
+"""From an operator's name to a step of the graph: lookup, kinds, parameters."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from .errors import ConfigError, nearest, one_line
+from .frame import Kind
+from .graph import Step
+from .ordered import ORDERED
+from .parameters import Parameters
+
+KINDS = get_args(Kind)
+_WITH_ARTICLE: dict[str, str] = {
+    "image": "an image",
+    "mask": "a mask",
+    "labels": "labels",
+    "table": "a table",
+    "value": "a value",
+}
+
+
+def operators() -> list[str]:
+    """Return the names of all steps a graph may have, sorted."""
+    from . import ops
+
+    return sorted({*ops.OPERATORS, *ORDERED, "map"})
+
+
+def build(
+    operator: str,
+    name: str,
+    inputs: tuple[Step, ...],
+    parameters: Mapping[str, Any],
+    path: str | None = None,
+) -> Step:
+    """Return the step, its parameters checked and defaults filled in.
+
+    Raises
+    ------
+    ConfigError
+        One line: ``path`` (default: the step's name), what was given, the rule.
+    """
+    from . import ops
+
+    path = f"{path}.{operator}" if path else operator
+    if operator == "map":
+        return _map(name, inputs, parameters, path)
+    if operator in ORDERED:
+        return _ordered(operator, name, inputs, parameters, path)
+    spec = ops.OPERATORS.get(operator)
+    if spec is None:
+        raise ConfigError(
+            f"{path}: no operator named {operator!r}{nearest(operator, operators())}"
+        )
+    values = spec.parameters.check(parameters, owner=operator, path=path)
+    if operator == "background":
+        return _background(name, inputs, parameters, values, path)
+    _check_inputs(operator, inputs, spec.takes, spec.optional, path)
+    if operator == "measure":
+        _check_measure(inputs, parameters, values, path)
+    if operator == "threshold" and values["method"] == "fixed":
+        _need_value(values, path)
+    kind = spec.gives or inputs[0].kind
+    return Step(name, operator, kind, "parallel", inputs, values, spec.kernel)
+
+
+def _need_value(values: Mapping[str, Any], path: str) -> None:
+    if values["value"] is None:
+        raise ConfigError(f"{path}.value: method 'fixed' needs a value")
+
+
+def _check_measure(
+    inputs: tuple[Step, ...],
+    given: Mapping[str, Any],
+    values: dict[str, Any],
+    path: str,
+) -> None:
+    from .ops.measurement import check_properties
+
+    try:
+        values["properties"] = check_properties(
+            values["properties"],
+            has_intensity=len(inputs) > 1,
+            explicit="properties" in given,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{path}.properties: {error}") from None
+
+
+def _check_inputs(
+    operator: str,
+    inputs: tuple[Step, ...],
+    takes: tuple[tuple[Kind, ...], ...],
+    optional: int,
+    path: str,
+) -> None:
+    if not len(takes) - optional <= len(inputs) <= len(takes):
+        raise ConfigError(
+            f"{path}: {operator} takes {len(takes)} input(s), got {len(inputs)}"
+        )
+    for step, kinds in zip(inputs, takes, strict=False):
+        if step.kind not in kinds:
+            wanted = " or ".join(_WITH_ARTICLE[k] for k in kinds)
+            hint = "; add a label step before it" if "labels" in kinds else ""
+            raise ConfigError(
+                f"{path}: {operator} needs {wanted}, "
+                f"got {_WITH_ARTICLE[step.kind]} ({step.name!r}){hint}"
+            )
+
+
+def _background(
+    name: str,
+    inputs: tuple[Step, ...],
+    given: Mapping[str, Any],
+    values: Mapping[str, Any],
+    path: str,
+) -> Step:
+    """Return the windowed step (method mean) or the per-frame one (top_hat)."""
+    from . import ops
+
+    windowed = values["method"] == "mean"
+    mine = ("window", "every") if windowed else ("radius", "shape")
+    for key in given:
+        if key not in (*mine, "method"):
+            raise ConfigError(
+                f"{path}.{key}: method {values['method']!r} takes "
+                f"{' and '.join(mine)}, not {key}"
+            )
+    _check_inputs("background", inputs, (("image", "mask"),), 0, path)
+    kept = {"method": values["method"], **{key: values[key] for key in mine}}
+    if not windowed:
+        kernel = ops.OPERATORS["white_tophat"].kernel
+        return Step(name, "background", "image", "parallel", inputs, kept, kernel)
+    if inputs[0].role != "source":
+        raise ConfigError(
+            f"{path}: background of past frames acts on 'source', "
+            f"got {inputs[0].name!r}; put it first, or use method: top_hat"
+        )
+    kernel = ops.subtract_background
+    return Step(name, "background", "image", "windowed", inputs, kept, kernel)
+
+
+def _ordered(
+    operator: str,
+    name: str,
+    inputs: tuple[Step, ...],
+    parameters: Mapping[str, Any],
+    path: str,
+) -> Step:
+    kind = ORDERED[operator]
+    values = Parameters(kind, positional=True).check(
+        parameters, owner=operator, path=path
+    )
+    _check_inputs(operator, inputs, (("table",),), 0, path)
+    return Step(
+        name, operator, "value", "ordered", inputs, values, ordered=kind(**values)
+    )
+
+
+@dataclass(frozen=True)
+class Function:
+    """A user's function with its name, called on every frame."""
+
+    call: Callable[..., Any]
+    name: str
+
+    @property
+    def importable(self) -> bool:
+        """Whether another process can import it by name."""
+        module, _, attribute = self.name.partition(":")
+        if module in ("__main__", "") or "<" in attribute:
+            return False
+        try:
+            return load_function(self.name, "function") is self.call
+        except ConfigError:
+            return False
+
+
+def _map(
+    name: str, inputs: tuple[Step, ...], parameters: Mapping[str, Any], path: str
+) -> Step:
+    for key in parameters:
+        if key not in ("function", "kind", "parameters"):
+            raise ConfigError(
+                f"{path}.{key}: map takes function, kind and parameters, not {key!r}"
+            )
+    function = parameters.get("function")
+    if isinstance(function, str):
+        call = load_function(function, f"{path}.function")
+        label = function
+    elif callable(function):
+        call, label = function, name_of(function)
+    else:
+        raise ConfigError(
+            f"{path}.function: needs a function, as 'module:name' in YAML, "
+            f"got {function!r}"
+        )
+    kind = parameters.get("kind") or _annotated_kind(call)
+    if kind not in KINDS:
+        raise ConfigError(
+            f"{path}.kind: must be one of {', '.join(KINDS)}, got {kind!r}"
+        )
+    keywords = parameters.get("parameters") or {}
+    if not isinstance(keywords, Mapping):
+        raise ConfigError(f"{path}.parameters: must be a mapping, got {keywords!r}")
+    values = {"function": label, "kind": kind, "parameters": dict(keywords)}
+    return Step(name, "map", kind, "parallel", inputs, values, call)
+
+
+def _annotated_kind(function: Callable[..., Any]) -> Any:  # noqa: ANN401  # checked by the caller
+    word = getattr(function, "__annotations__", {}).get("return")
+    if isinstance(word, str):
+        word = word.strip("'\"")
+    elif getattr(word, "__origin__", None) is Literal or get_args(word):
+        word = next(iter(get_args(word)), None)
+    return word if word in KINDS else "image"
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return ``module:name`` of a function, or of what it calls itself."""
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return f"{module}:{name}"
+
+
+def load_function(text: str, path: str) -> Callable[..., Any]:
+    """Import ``module:name``.
+
+    Raises
+    ------
+    ConfigError
+        No such module or name, or the module fails at import.
+    """
+    module, _, name = text.partition(":")
+    if not module or not name:
+        raise ConfigError(f"{path}: got {text!r}, write it as 'module:name'")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        # a user's module may fail in any way at import
+        raise ConfigError(
+            f"{path}: cannot import {text!r}: {one_line(error)}"
+        ) from error
+    if not callable(found):
+        raise ConfigError(f"{path}: {text!r} is not a function")
+    result: Callable[..., Any] = found
+    return result

@@ -1,0 +1,268 @@
+"""The one record of each frame's fate, and the tables, in one SQLite file."""
+
+import json
+import sqlite3
+import time as clock
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import FrameError, StoreError, one_line
+from ..frame import Gap
+
+#: Version of the run folder's format.
+FORMAT = "1"
+
+_SCHEMA = """
+CREATE TABLE frames(frame INTEGER PRIMARY KEY, source_index INTEGER, time REAL,
+    state TEXT CHECK (state IN ('done','failed','skipped')), error TEXT,
+    t INTEGER, c INTEGER, z INTEGER, position TEXT, hash TEXT, metadata TEXT,
+    worker TEXT, admitted_at REAL, committed_at REAL, latency_ms REAL);
+CREATE TABLE gaps(first_source_index INTEGER, last_source_index INTEGER,
+    count INTEGER, time REAL, place TEXT, reason TEXT);
+CREATE TABLE chunks(array TEXT, frame INTEGER, chunk INTEGER, shard TEXT,
+    offset INTEGER, length INTEGER, crc32c INTEGER,
+    PRIMARY KEY (array, frame, chunk)) WITHOUT ROWID;
+CREATE TABLE states(step TEXT, frame INTEGER, value BLOB, PRIMARY KEY (step));
+CREATE TABLE run(key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE summary(seconds INTEGER, time REAL, done INTEGER, failed INTEGER,
+    skipped INTEGER, lost INTEGER, fps REAL, latency_p50 REAL, latency_p99 REAL,
+    objects REAL, area REAL, intensity REAL, bytes INTEGER,
+    PRIMARY KEY (seconds, time));
+CREATE TABLE columns("table" TEXT, "column" TEXT, unit TEXT, description TEXT);
+CREATE TABLE parameters(frame INTEGER, step TEXT, name TEXT, value TEXT);
+CREATE TABLE events(time REAL, frame INTEGER, level TEXT, kind TEXT, message TEXT);
+"""
+
+#: Names that a saved table cannot have.
+RESERVED = frozenset(
+    "frames gaps chunks states run summary columns parameters events".split()
+)
+
+
+class FrameRow(NamedTuple):
+    """One row of ``frames``, in the schema's order."""
+
+    frame: int
+    source_index: int
+    time: float | None
+    state: str
+    error: str | None
+    t: int
+    c: int | None
+    z: int | None
+    position: str | None
+    hash: str
+    metadata: str
+    worker: str
+    admitted_at: float
+    committed_at: float
+    latency_ms: float
+
+
+@dataclass(slots=True)
+class Group:
+    """What one transaction makes durable: at most 64 frames and all that is theirs."""
+
+    frames: list[FrameRow] = field(default_factory=list)
+    chunks: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    states: list[tuple[str, int, bytes]] = field(default_factory=list)
+    summary: list[tuple[Any, ...]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    run: dict[str, str] = field(default_factory=dict)
+
+
+class Ledger:
+    """The writer's side; one thread uses it, other processes read alongside.
+
+    ``durability`` ``"power"`` syncs every commit to the device, ``"process"``
+    survives the death of the process only. Where the file system cannot do
+    write-ahead logging (network drives), a rollback journal is used.
+    """
+
+    def __init__(self, path: Path, *, durability: str = "power") -> None:
+        self.path = path
+        new = not path.exists()
+        try:
+            self._db = sqlite3.connect(
+                path, isolation_level=None, timeout=30, check_same_thread=False
+            )
+            self.wal = self._journal_mode()
+            sync = "FULL" if durability == "power" else "OFF"
+            self._db.execute(f"PRAGMA synchronous={sync}")
+            self._db.execute(f"PRAGMA journal_size_limit={64 << 20}")
+            if new:
+                with self.transaction():
+                    for statement in _SCHEMA.split(";\n"):
+                        self._db.execute(statement)
+                    self.set("format", FORMAT)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write {path}: {one_line(error)}") from error
+        self._columns: dict[str, tuple[str, ...]] = {}
+
+    def _journal_mode(self) -> bool:
+        try:
+            mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except sqlite3.OperationalError:
+            mode = self._db.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+        return bool(mode == "wal")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit all or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def commit(self, group: Group) -> None:
+        """Make a group of frames durable, in one transaction.
+
+        Raises
+        ------
+        StoreError
+            The disk is full or gone; nothing of the group is recorded.
+        """
+        many = self._db.executemany
+        try:
+            with self.transaction():
+                many(f"INSERT INTO frames VALUES ({_marks(15)})", group.frames)
+                if group.chunks:
+                    many(f"INSERT INTO chunks VALUES ({_marks(7)})", group.chunks)
+                for table, rows in group.rows.items():
+                    if rows:
+                        marks = _marks(len(rows[0]))
+                        many(f"INSERT INTO {_quoted(table)} VALUES ({marks})", rows)
+                if group.states:
+                    many("INSERT OR REPLACE INTO states VALUES (?,?,?)", group.states)
+                if group.summary:
+                    many(
+                        f"INSERT OR REPLACE INTO summary VALUES ({_marks(13)})",
+                        group.summary,
+                    )
+                self._insert_gaps(group.gaps)
+                for key, value in group.run.items():
+                    self.set(key, value)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"cannot record results in {self.path}: {one_line(error)}"
+            ) from error
+
+    def _insert_gaps(self, gaps: Iterable[Gap]) -> None:
+        self._db.executemany(
+            "INSERT INTO gaps VALUES (?,?,?,?,?,?)",
+            [
+                (
+                    g.first_source_index,
+                    g.last_source_index,
+                    g.count,
+                    g.time,
+                    g.place,
+                    g.reason,
+                )
+                for g in gaps
+            ],
+        )
+
+    def table(self, name: str, columns: Mapping[str, str]) -> None:
+        """Create a saved table with these columns and SQL types, or check it.
+
+        Raises
+        ------
+        FrameError
+            The table exists with other columns.
+        """
+        known = self._columns.get(name)
+        if known is None:
+            known = self._existing(name)
+        if known is None:
+            typed = ", ".join(f"{_quoted(c)} {t}" for c, t in columns.items())
+            with self.transaction():
+                self._db.execute(
+                    f"CREATE TABLE {_quoted(name)}(frame INTEGER, {typed}, "
+                    "PRIMARY KEY (frame, label))"
+                )
+                self._describe(name, columns)
+            known = tuple(columns)
+        self._columns[name] = known
+        if known != tuple(columns):
+            raise FrameError(
+                f"table {name!r} has columns {', '.join(known)}; "
+                f"this frame gave {', '.join(columns)}"
+            )
+
+    def _existing(self, name: str) -> tuple[str, ...] | None:
+        rows = self._db.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
+        return tuple(row[1] for row in rows[1:]) if rows else None
+
+    def _describe(self, table: str, columns: Mapping[str, str]) -> None:
+        from .units import describe
+
+        self._db.executemany(
+            "INSERT INTO columns VALUES (?,?,?,?)",
+            [(table, c, *describe(c)) for c in ("frame", *columns)],
+        )
+
+    def parameters(self, rows: Iterable[tuple[int, str, str, str]]) -> None:
+        """Record the values that hold from a frame on."""
+        with self.transaction():
+            self._db.executemany("INSERT INTO parameters VALUES (?,?,?,?)", rows)
+
+    def event(
+        self, kind: str, message: str, *, frame: int | None = None, level: str = "info"
+    ) -> None:
+        """Record what the engine said."""
+        self._db.execute(
+            "INSERT INTO events VALUES (?,?,?,?,?)",
+            (clock.time(), frame, level, kind, message),
+        )
+
+    def set(self, key: str, value: str) -> None:
+        """Set one key of the ``run`` table."""
+        self._db.execute("INSERT OR REPLACE INTO run VALUES (?,?)", (key, value))
+
+    def get(self, key: str) -> str | None:
+        """Return one value of the ``run`` table."""
+        row = self._db.execute("SELECT value FROM run WHERE key=?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of one SELECT."""
+        return self._db.execute(sql, values).fetchall()
+
+    def first_pending(self) -> int:
+        """Return the first frame number without a row."""
+        if not self.query("SELECT 1 FROM frames WHERE frame=0"):
+            return 0
+        return int(
+            self.query(
+                "SELECT min(frame) + 1 FROM frames AS a WHERE NOT EXISTS "
+                "(SELECT 1 FROM frames AS b WHERE b.frame = a.frame + 1)"
+            )[0][0]
+        )
+
+    def states(self) -> dict[str, Any]:
+        """Return the recorded state of every ordered step."""
+        return {
+            step: json.loads(value)
+            for step, value in self.query("SELECT step, value FROM states")
+        }
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and close it."""
+        self._db.close()
+
+
+def _marks(n: int) -> str:
+    return ",".join("?" * n)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

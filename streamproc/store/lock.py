@@ -1,0 +1,107 @@
+"""The operating-system lock on ``run.lock``: one process per run folder."""
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import IO
+
+from ..errors import RunFolderError
+
+# msvcrt locks bytes mandatorily; one far behind the text keeps the text readable
+_LOCKED_BYTE = 1 << 30
+
+
+class RunLock:
+    """Held while a run is on; released by the operating system when we die.
+
+    The host and process id inside serve the message alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises
+        ------
+        RunFolderError
+            Another process holds it; the message names host and process id.
+        """
+        file = self.path.open("a+", encoding="utf-8")
+        if not _try_lock(file):
+            file.seek(0)
+            holder = file.read().strip()
+            file.close()
+            raise RunFolderError(
+                f"run folder {self.path.parent} is in use by {_describe(holder)}; "
+                "wait for its end or choose another folder"
+            )
+        file.seek(0)
+        file.truncate()
+        json.dump({"host": socket.gethostname(), "pid": os.getpid()}, file)
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back; idempotent."""
+        if self._file is not None:
+            _unlock(self._file)
+            self._file.close()
+            self._file = None
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether some process holds the lock (this one included)."""
+    if not path.exists():
+        return False
+    try:
+        with path.open("a+", encoding="utf-8") as file:
+            if not _try_lock(file, shared=True):
+                return True
+            _unlock(file)
+    except PermissionError:
+        with path.open(encoding="utf-8") as file:
+            return not _try_lock(file, shared=True)
+    return False
+
+
+def _describe(holder: str) -> str:
+    try:
+        owner = json.loads(holder)
+        return f"process {owner['pid']} on {owner['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: IO[str], *, shared: bool = False) -> bool:
+        file.seek(_LOCKED_BYTE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: IO[str]) -> None:
+        file.seek(_LOCKED_BYTE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(file: IO[str], *, shared: bool = False) -> bool:
+        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(file, mode | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: IO[str]) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,0 +1,209 @@
+"""The raw log of a live source: pixels in shards, one journal record per frame."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import FrameError, StoreError, one_line
+from ..frame import Array, Frame, FrameRef, Unreadable
+from .codecs import crc32c
+from .layout import ArrayLayout
+from .platform import Platform
+from .shards import ChunkRow, ShardWriter, read_frame
+
+#: Name of the admission journal in the run folder.
+JOURNAL = "admission.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One admitted frame, as the journal has it."""
+
+    source_index: int
+    time: float | None
+    metadata: str | None
+    admitted_at: float
+    parameters: int
+    error: str | None
+    chunks: tuple[ChunkRow, ...]
+
+    def line(self) -> bytes:
+        """Return crc32c and JSON in one line."""
+        chunks = [[c.chunk, c.shard, c.offset, c.length, c.crc32c] for c in self.chunks]
+        body = json.dumps(
+            [
+                self.source_index,
+                self.time,
+                self.metadata,
+                self.admitted_at,
+                self.parameters,
+                self.error,
+                chunks,
+            ],
+            separators=(",", ":"),
+        ).encode()
+        return b"%08x %s\n" % (crc32c(body), body)
+
+    @classmethod
+    def parse(cls, line: bytes, array: str, frame: int) -> "Record | None":
+        """Return the record of a line; None where it is torn."""
+        code, _, body = line.rstrip(b"\n").partition(b" ")
+        try:
+            if not line.endswith(b"\n") or int(code, 16) != crc32c(body):
+                return None
+            index, when, metadata, admitted, version, error, chunks = json.loads(body)
+        except ValueError:
+            return None
+        rows = tuple(
+            ChunkRow(array, frame, chunk, shard, offset, length, crc)
+            for chunk, shard, offset, length, crc in chunks
+        )
+        return cls(index, when, metadata, admitted, version, error, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class LogAddress:
+    """A frame in the raw log."""
+
+    root: Path
+    layout: ArrayLayout
+    record: Record
+
+    def read(self) -> Frame:
+        """Read and check it; raises `FrameError` where a checksum fails."""
+        record = self.record
+        metadata = json.loads(record.metadata) if record.metadata else {}
+        pixels = read_frame(self.root, self.layout, record.chunks)
+        return Frame(pixels, record.source_index, record.time, metadata)
+
+
+def read_journal(path: Path, array: str) -> tuple[list[Record], int]:
+    """Return the whole records, and the length in bytes up to the last of them."""
+    records: list[Record] = []
+    end = 0
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                record = Record.parse(line, array, len(records))
+                if record is None:
+                    break
+                records.append(record)
+                end += len(line)
+    return records, end
+
+
+def count_admitted(path: Path) -> int:
+    """Return how many frames the journal of a run folder has admitted.
+
+    Cheap for a reader beside a running engine: whole lines are counted.
+    """
+    count = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            count += block.count(b"\n")
+    return count
+
+
+class RawLog:
+    """Appends live frames: pixels synced, then journal synced, then visible.
+
+    A frame is admitted when `admit` returns it.
+    """
+
+    def __init__(
+        self, folder: Path, root: Path, writer: ShardWriter, platform: Platform
+    ) -> None:
+        self._root = root
+        self._writer = writer
+        self._platform = platform
+        self._path = folder / JOURNAL
+        self.records, end = read_journal(self._path, writer.layout.name)
+        writer.recover([row for record in self.records for row in record.chunks])
+        try:
+            self._file = self._path.open("ab")
+            self._file.truncate(end)
+            self._file.seek(end)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self._path}: {one_line(error)}"
+            ) from error
+        self.admitted = len(self.records)
+        self.next_source_index = (
+            self.records[-1].source_index + 1 if self.records else 0
+        )
+
+    def refs(self, start: int) -> Iterator[FrameRef]:
+        """Yield what an earlier process admitted, from frame ``start`` on."""
+        for number, record in enumerate(self.records[start:], start):
+            yield self._ref(number, record, None)
+        self.records = []
+
+    def admit(self, items: Sequence[Frame | Unreadable]) -> list[FrameRef]:
+        """Append frames, make them durable and return them, hot.
+
+        Raises
+        ------
+        StoreError
+            The disk is full or gone; none of these frames is admitted.
+        """
+        refs, lines = [], []
+        writer = self._writer
+        for number, item in enumerate(items, self.admitted):
+            record = self._record(number, item)
+            lines.append(record.line())
+            pixels = item.pixels if isinstance(item, Frame) else None
+            refs.append(self._ref(number, record, pixels))
+        writer.sync()
+        try:
+            self._file.write(b"".join(lines))
+            self._file.flush()
+            self._platform.sync(self._file.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self._path}: {one_line(error)}"
+            ) from error
+        writer.publish()
+        self.admitted += len(items)
+        self.next_source_index = items[-1].source_index + 1
+        now = time.perf_counter()
+        for ref in refs:
+            ref.clock = now
+        return refs
+
+    def _record(self, number: int, item: Frame | Unreadable) -> Record:
+        chunks: Sequence[ChunkRow] = ()
+        error = None
+        if isinstance(item, Frame):
+            layout = self._writer.layout
+            if item.pixels.shape != layout.shape:
+                raise FrameError(
+                    f"frame {number} has shape {item.pixels.shape}, "
+                    f"the log has {layout.shape}"
+                )
+            chunks = self._writer.append(number, layout.encode(item.pixels))
+        else:
+            error = item.error
+        metadata = json.dumps(dict(item.metadata)) if item.metadata else None
+        return Record(
+            item.source_index, item.time, metadata, time.time(), 0, error, tuple(chunks)
+        )
+
+    def _ref(self, number: int, record: Record, pixels: Array | None) -> FrameRef:
+        return FrameRef(
+            frame=number,
+            source_index=record.source_index,
+            time=record.time,
+            metadata=record.metadata,
+            address=LogAddress(self._root, self._writer.layout, record),
+            pixels=pixels,
+            error=record.error,
+            admitted_at=record.admitted_at,
+            clock=time.perf_counter(),
+        )
+
+    def close(self, frames: int) -> None:
+        """Close journal and shards, the array trimmed to ``frames``."""
+        self._file.close()
+        self._writer.close(frames)

@@ -1,0 +1,500 @@
+"""The appender: frames into the shards of one zarr v3 array, readable all the while.
+
+The order of writes keeps every promise: data of a group, one sync, then one aligned
+index block per shard makes them visible; a shard is synced with its index before the
+next one is begun. What the ledger says was committed is on disk.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StoreError
+from . import shard_file
+from .chunks import ChunkRow, read_chunk, read_frame, verify
+from .codecs import Chunk, crc32c
+from .extent import Extent
+from .layout import ArrayLayout
+from .platform import (
+    BLOCK,
+    NATIVE,
+    Bytes,
+    Durability,
+    Platform,
+    aligned_empty,
+    explained,
+    padded,
+)
+from .repair import Repair, repair_shards
+
+__all__ = ["ChunkRow", "ShardWriter", "read_chunk", "read_frame", "verify"]
+
+#: Chunks are gathered in buffers of this size, or of one chunk where that is more.
+_BUFFERS, _BUFFER_BYTES = 3, 8 << 20
+#: Smaller writes are not worth a thread.
+_THREAD_BYTES = 1 << 20
+_ZEROS = np.zeros(BLOCK, np.uint8)
+
+
+class _Shard:
+    """An open shard file, and what of it is visible, synced and staged."""
+
+    __slots__ = (
+        "block",
+        "dirty",
+        "end",
+        "fd",
+        "index",
+        "key",
+        "path",
+        "present",
+        "published_end",
+        "size",
+        "staged",
+        "synced",
+    )
+
+    def __init__(
+        self, path: Path, fd: int, index: NDArray[np.uint64], size: int
+    ) -> None:
+        self.path, self.fd, self.index, self.size = path, fd, index, size
+        self.key = path.name
+        self.present = set(np.flatnonzero(index[:, 0] != shard_file.EMPTY).tolist())
+        self.end = self.published_end = shard_file.end_of(index)
+        #: (slot, offset, length) not yet in the index; the first `synced` are on disk
+        self.staged: list[tuple[int, int, int]] = []
+        self.synced = 0
+        self.dirty = False
+        self.block = aligned_empty(BLOCK)
+
+    def roll_back(self) -> None:
+        self.present.difference_update(slot for slot, _, _ in self.staged)
+        self.staged.clear()
+        self.synced = 0
+        self.end = self.published_end
+
+
+class _Buffer:
+    """Aligned memory that becomes one write."""
+
+    __slots__ = ("fill", "memory", "offset", "shard", "write")
+
+    def __init__(self, size: int) -> None:
+        self.memory: Bytes = aligned_empty(size)
+        self.fill = 0
+        self.offset = 0
+        self.shard: _Shard | None = None
+        self.write: Future[None] | None = None
+
+    def wait(self) -> None:
+        """Wait until its write is done, if there is one; then it is empty."""
+        write, self.write = self.write, None
+        if write is not None:
+            self.fill = 0
+            write.result()
+
+
+class ShardWriter:
+    """Appends frames to one array; one thread appends, any process reads.
+
+    Per group: `append` each frame, `sync` once, `publish` once; then the rows that
+    `append` returned may be committed. After a `StoreError` what was not published
+    is forgotten, and what was stays readable.
+
+    Parameters
+    ----------
+    root
+        The store; the array is made at ``root / layout.name`` unless it is there.
+    layout
+        Of the array; one that exists must have the same.
+    platform
+        How to write.
+    durability
+        ``"power"`` syncs; ``"process"`` leaves that to the operating system.
+    frames_hint
+        Number of frames where it is known; else the array grows ahead of them.
+    fps
+        Frames per second, for the growth.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        layout: ArrayLayout,
+        *,
+        platform: Platform = NATIVE,
+        durability: Durability = "power",
+        frames_hint: int | None = None,
+        fps: float | None = None,
+    ) -> None:
+        self.layout = layout
+        self.root = root
+        self.folder = root / layout.name
+        self._platform = platform
+        self._durability: Durability = durability
+        with explained(self.folder):
+            self.extent = Extent(
+                self.folder,
+                layout.metadata,
+                platform=platform,
+                durability=durability,
+                frames_hint=frames_hint,
+                fps=fps,
+            )
+        self._places = layout.places
+        self._failed = False
+        self._group = -1
+        self._shards: list[_Shard] = []
+        size = padded(max(layout.room, min(_BUFFER_BYTES, layout.full_size)))
+        self._buffers = [_Buffer(size)]
+        self._buffer = self._buffers[0]
+        self._pool: ThreadPoolExecutor | None = None
+        self._tightening: dict[int, Future[None]] = {}
+        self._lock = threading.Lock()
+
+    def append(self, frame: int, chunks: Sequence[Chunk]) -> list[ChunkRow]:
+        """Stage one frame and return the rows to commit with its group.
+
+        Fast in ascending order; an earlier frame that was left out may follow later.
+        A frame that is already there is ignored: no rows.
+
+        Parameters
+        ----------
+        frame
+            Its number, the position along t.
+        chunks
+            What ``layout.encode`` returned; not to be changed before `sync`.
+        """
+        self._require_sound()
+        layout = self.layout
+        places = self._places
+        sizes = [len(data) for data in chunks]
+        if len(sizes) != len(places) or not self._sizes_fit(sizes):
+            raise StoreError(
+                f"frame {frame} was not encoded for {layout.name!r}, which takes "
+                f"{len(places)} chunks of {layout.chunk_bytes} bytes ({layout.codec}); "
+                "encode it with this layout"
+            )
+        with self._consistent():
+            group, within = divmod(frame, layout.frames)
+            if group != self._group:
+                self._turn_to(group)
+            if frame >= self.extent.frames:
+                self.extent.cover(frame + 1)
+            base = within * layout.slots_per_frame
+            shards = self._shards
+            if base + places[0][1] in shards[places[0][0]].present:
+                return []
+            rows, name = [], layout.name
+            for number, (data, size) in enumerate(zip(chunks, sizes, strict=True)):
+                part, slot = places[number]
+                shard = shards[part]
+                offset = shard.end
+                self._gather(shard, data, size)
+                shard.staged.append((base + slot, offset, size))
+                shard.present.add(base + slot)
+                crc = crc32c(data)
+                rows.append(ChunkRow(name, frame, number, shard.key, offset, size, crc))
+            return rows
+
+    def sync(self) -> None:
+        """Put all that was appended on the disk, one write per run and one sync."""
+        self._require_sound()
+        with self._consistent():
+            self._write_all()
+            for shard in self._shards:
+                if shard.dirty and self._durability == "power":
+                    self._platform.sync(shard.fd)
+                shard.dirty = False
+                shard.synced = len(shard.staged)
+
+    def publish(self) -> None:
+        """Make all that was synced visible, by one index block per shard."""
+        self._require_sound()
+        with self._consistent():
+            for shard in self._shards:
+                if shard.synced:
+                    self._publish(shard)
+            self.extent.retry()
+
+    def recover(self, rows: Iterable[ChunkRow], since: int = 0) -> Repair:
+        """Bring the shards in line with what was committed; call before `append`.
+
+        Parameters
+        ----------
+        rows
+            All committed chunks of this array, at least from the frame
+            ``since - 255`` on.
+        since
+            The first frame that may have been written after the last clean mark.
+        """
+        self.abandon()
+        with explained(self.folder):
+            repair = repair_shards(
+                self.root,
+                self.layout,
+                rows,
+                since=since,
+                platform=self._platform,
+                durability=self._durability,
+            )
+            if repair.frames:
+                self.extent.cover(repair.frames)
+        return repair
+
+    def delete_shards(self, upto_frame: int) -> list[str]:
+        """Delete the shards whose frames are all below, and return their names.
+
+        For raw logs that are not kept; any thread. The shard being written stays.
+        """
+        last = upto_frame // self.layout.frames
+        with self._lock:
+            busy = {self._group, *self._tightening}
+            gone = []
+            for path in sorted(self.folder.iterdir()):
+                group = self.layout.group_of(path.name)
+                if group is not None and group < last and group not in busy:
+                    try:
+                        path.unlink(missing_ok=True)
+                    except OSError:  # someone reads it on Windows: next time
+                        continue
+                    gone.append(path.name)
+        return gone
+
+    def delete_all(self) -> list[str]:
+        """Delete every shard, after `close`: for a raw log that is not kept."""
+        return self.delete_shards(sys.maxsize)
+
+    def close(self, frames: int | None = None) -> None:
+        """Finish: sync, publish, make the last shard tight, set the length.
+
+        Parameters
+        ----------
+        frames
+            Length of the array from now on; None leaves it.
+        """
+        try:
+            if not self._failed:
+                self.sync()
+                self.publish()
+            with self._consistent():
+                self._finish_group(worth=1)
+        finally:
+            self._close_shards()
+            if frames is None:
+                self.extent.retry()
+            else:
+                self.extent.cut(frames)
+
+    def abandon(self) -> None:
+        """Close the files without writing anything more, after a failure."""
+        self.forget()
+        self._close_shards()
+
+    def forget(self) -> None:
+        """Drop what was appended and not published; what was is untouched.
+
+        After a failure the writer refuses everything until this is called.
+        """
+        self._drop()
+        self._failed = False
+
+    def _sizes_fit(self, sizes: list[int]) -> bool:
+        layout = self.layout
+        if layout.codec == "none":
+            return all(size == layout.chunk_bytes for size in sizes)
+        return min(sizes) > 0 and max(sizes) <= layout.room
+
+    def _gather(self, shard: _Shard, data: Chunk, size: int) -> None:
+        """Copy a chunk into the buffer, which is written when it is full."""
+        room = padded(size)
+        buffer = self._buffer
+        if buffer.write is not None:
+            buffer.wait()
+        if buffer.fill and (
+            buffer.shard is not shard or buffer.fill + room > len(buffer.memory)
+        ):
+            self._submit()
+            buffer = self._buffer
+            buffer.wait()
+        fill = buffer.fill
+        if not fill:
+            buffer.shard, buffer.offset = shard, shard.end
+        buffer.memory[fill : fill + size] = np.frombuffer(data, np.uint8)
+        if room > size:
+            buffer.memory[fill + size : fill + room] = _ZEROS[: room - size]
+        buffer.fill = fill + room
+        shard.end += room
+        if buffer.fill == len(buffer.memory):
+            self._submit()
+
+    def _submit(self) -> None:
+        """Hand the buffer to the background and go on with the next one."""
+        buffer = self._buffer
+        if buffer.fill < _THREAD_BYTES:
+            self._write(buffer)
+            buffer.fill = 0
+            return
+        buffer.write = self._background().submit(self._write, buffer)
+        if len(self._buffers) < _BUFFERS:
+            self._buffers.append(_Buffer(len(buffer.memory)))
+            self._buffer = self._buffers[-1]
+        else:
+            at = self._buffers.index(buffer)
+            self._buffer = self._buffers[(at + 1) % _BUFFERS]
+
+    def _write(self, buffer: _Buffer) -> None:
+        shard = buffer.shard
+        if shard is not None and buffer.fill:
+            shard.dirty = True
+            part = buffer.memory[: buffer.fill]
+            self._platform.write_at(shard.fd, part, buffer.offset)
+
+    def _write_all(self) -> None:
+        buffer = self._buffer
+        if buffer.write is None:
+            self._write(buffer)
+            buffer.fill = 0
+        for buffer in self._buffers:
+            buffer.wait()
+
+    def _publish(self, shard: _Shard) -> None:
+        fresh = shard.staged[: shard.synced]
+        index = shard.index.copy()
+        for slot, offset, size in fresh:
+            index[slot, 0] = offset
+            index[slot, 1] = size
+        block = shard_file.index_block(index, shard.block)
+        self._platform.write_at(shard.fd, block, shard.size - BLOCK)
+        shard.index = index
+        shard.published_end = padded(fresh[-1][1] + fresh[-1][2])
+        del shard.staged[: shard.synced]
+        shard.synced = 0
+        shard.dirty = True
+
+    def _turn_to(self, group: int) -> None:
+        """Finish the shards of one group and open those of another."""
+        if self._shards:
+            self.sync()
+            self.publish()
+            self._finish_group(worth=4)
+        pending = self._tightening.get(group)
+        if pending is not None:
+            pending.result()
+        with self._lock:
+            self._group = group
+        try:
+            for part in range(self.layout.shards_per_frame):
+                self._shards.append(self._open(self.layout.key(group, part)))
+        except BaseException:
+            self._close_files()
+            raise
+
+    def _open(self, key: str) -> _Shard:
+        """Open a shard at its full size, making it where there is none."""
+        path = self.folder / key
+        full = self.layout.full_size
+        exists = path.exists()
+        if exists:
+            index = shard_file.read_index(path, self.layout.slots)
+            if index is None:
+                raise StoreError(
+                    f"the index of shard {self.layout.name}/{key} is damaged; "
+                    "resume the run, which rebuilds it"
+                )
+        else:
+            index = shard_file.empty_index(self.layout.slots)
+        if not exists or path.stat().st_size != full:
+            shard_file.create(
+                path,
+                index,
+                full,
+                platform=self._platform,
+                durability=self._durability,
+            )
+        return _Shard(path, self._platform.open(path), index, full)
+
+    def _finish_group(self, worth: int) -> None:
+        """Sync the open shards with their indexes, close them, have them tightened.
+
+        A copy is made where the full file is more than ``worth`` times larger: it
+        costs writing the data again, and the gap that it saves takes no disk.
+        """
+        group, shards = self._group, self._shards
+        for shard in shards:
+            if shard.dirty and self._durability == "power":
+                self._platform.sync(shard.fd)
+                shard.dirty = False
+        self._close_files()
+        loose = [s for s in shards if shard_file.tight_size(s.index) * worth < s.size]
+        if loose:
+            with self._lock:
+                for old in [g for g, copy in self._tightening.items() if copy.done()]:
+                    del self._tightening[old]
+                self._tightening[group] = self._background().submit(
+                    self._tighten, loose
+                )
+
+    def _tighten(self, shards: list[_Shard]) -> None:
+        for shard in shards:
+            try:
+                shard_file.create(
+                    shard.path,
+                    shard.index,
+                    shard_file.tight_size(shard.index),
+                    platform=self._platform,
+                    durability=self._durability,
+                )
+            except OSError:  # the sparse file stays: larger to look at, as readable
+                continue
+
+    def _background(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(2, "streamproc-store")
+        return self._pool
+
+    def _close_files(self) -> None:
+        for shard in self._shards:
+            os.close(shard.fd)
+        self._shards = []
+        with self._lock:
+            self._group = -1
+
+    def _close_shards(self) -> None:
+        self._close_files()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+        self._tightening.clear()
+
+    def _drop(self) -> None:
+        for buffer in self._buffers:
+            with suppress(OSError):
+                buffer.wait()
+            buffer.shard, buffer.fill = None, 0
+        for shard in self._shards:
+            shard.roll_back()
+
+    @contextmanager
+    def _consistent(self) -> Iterator[None]:
+        try:
+            with explained(self.folder):
+                yield
+        except BaseException:
+            self._drop()
+            self._failed = True
+            raise
+
+    def _require_sound(self) -> None:
+        if self._failed:
+            raise StoreError(
+                f"an earlier write to {self.layout.name!r} failed, and the frames of "
+                "its group were dropped; call forget, then append them again"
+            )

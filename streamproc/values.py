@@ -1,0 +1,137 @@
+"""What a user's function returns, made into what the engine stores; and hashes."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from .errors import FrameError
+from .frame import Array, Kind
+from .table import Measurements
+
+
+def normal(value: object, kind: Kind, name: str) -> Any:  # noqa: ANN401  # one type per kind
+    """Return a step's value in the engine's form.
+
+    Images stay as they are (bool becomes uint8), masks become uint8 0/1, labels
+    uint32, tables `Measurements`; a value is left alone.
+
+    Raises
+    ------
+    FrameError
+        The value cannot be what its ``kind`` says.
+    """
+    if kind == "table":
+        return _table(value, name)
+    if kind == "value":
+        if not isinstance(value, int | float | str | bool | Mapping | np.generic | None):
+            raise FrameError(
+                f"step {name!r}: a value is a number, text or a mapping of them, "
+                f"got {type(value).__name__}"
+            )
+        return value
+    return _image(value, kind, name)
+
+
+def _image(value: object, kind: Kind, name: str) -> Array:
+    array: Array = np.asarray(value)
+    if array.dtype.kind not in "buif" or array.ndim < 2 or not array.size:
+        raise FrameError(
+            f"step {name!r}: an {kind if kind == 'image' else 'array of ' + kind} needs "
+            f"two or more axes of numbers, got shape {array.shape} of {array.dtype}"
+        )
+    if kind == "mask":
+        return np.ascontiguousarray(array != 0, dtype=np.uint8)
+    if kind == "labels":
+        if array.dtype.kind == "f" or (
+            array.dtype.kind == "i" and array.size and array.min() < 0
+        ):
+            raise FrameError(
+                f"step {name!r}: labels are whole numbers from 0 on, "
+                f"got {array.dtype}" + (" below 0" if array.dtype.kind == "i" else "")
+            )
+        return np.ascontiguousarray(array, dtype=np.uint32)
+    if array.dtype == np.bool_:
+        return np.ascontiguousarray(array).view(np.uint8)
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def _table(value: object, name: str) -> Measurements:
+    if isinstance(value, Measurements):
+        return value
+    columns: Mapping[Any, Any]
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        columns = {str(c): value[c].to_numpy() for c in value.columns}  # type: ignore[index]  # a DataFrame
+    elif isinstance(value, Mapping):
+        columns = {str(c): np.atleast_1d(np.asarray(v)) for c, v in value.items()}
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        keys = list(dict.fromkeys(key for row in value for key in row))
+        columns = {str(k): np.asarray([row[k] for row in value]) for k in keys}
+    else:
+        raise FrameError(
+            f"step {name!r}: a table is a DataFrame, a mapping of columns or a list "
+            f"of rows, got {type(value).__name__}"
+        )
+    lengths = {len(c) for c in columns.values()}
+    if len(lengths) > 1:
+        raise FrameError(f"step {name!r}: columns of different lengths {lengths}")
+    columns = {c: v for c, v in columns.items() if c != "frame"}
+    if "label" not in columns:
+        rows = lengths.pop() if lengths else 0
+        columns = {"label": np.arange(1, rows + 1), **columns}
+    ordered = {"label": columns["label"], **columns}
+    return Measurements({c: _column(v) for c, v in ordered.items()})
+
+
+def _column(values: Any) -> Array:  # noqa: ANN401  # whatever numpy takes
+    array = np.asarray(values)
+    if array.dtype.kind in "bui":
+        return array.astype(np.int64)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array.astype(object)
+
+
+def as_table(value: object) -> Measurements:
+    """Return a table, or a value as a table of one row with label 0."""
+    if isinstance(value, Measurements):
+        return value
+    items = value if isinstance(value, Mapping) else {"value": value}
+    columns = {str(k): _column([_plain(v)]) for k, v in items.items()}
+    return Measurements({"label": np.zeros(1, np.int64), **columns})
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  # a scalar of any type
+    if isinstance(value, np.generic):
+        return value.item()
+    return json.dumps(value) if isinstance(value, list | dict | tuple) else value
+
+
+def sql_types(table: Measurements) -> dict[str, str]:
+    """Return the SQL type of each column."""
+    types = {"i": "INTEGER", "f": "REAL"}
+    return {c: types.get(v.dtype.kind, "TEXT") for c, v in table.columns.items()}
+
+
+def sql_rows(frame: int, table: Measurements) -> list[tuple[Any, ...]]:
+    """Return rows for SQLite, the frame number first, NaN as NULL."""
+    columns = []
+    for column in table.columns.values():
+        values = column.tolist()
+        if column.dtype.kind == "f" and not np.isfinite(column).all():
+            values = [v if math.isfinite(v) else None for v in values]
+        columns.append(values)
+    return [(frame, *row) for row in zip(*columns, strict=True)]
+
+
+def hash_image(array: Array) -> str:
+    """Return the xxh3_64 hex of the C-order little-endian bytes."""
+    little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+    return xxhash.xxh3_64_hexdigest(memoryview(little).cast("B"))
+
+
+def hash_rows(rows: list[tuple[Any, ...]]) -> str:
+    """Return the xxh3_64 hex of the rows (frame first) as canonical JSON."""
+    text = json.dumps(rows, separators=(",", ":"), allow_nan=True)
+    return xxhash.xxh3_64_hexdigest(text.encode())

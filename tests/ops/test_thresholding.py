@@ -1,0 +1,288 @@
+import warnings
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from streamproc import ops
+from streamproc.errors import ConfigError
+from streamproc.ops._histogram import histogram
+from streamproc.ops._local import local_mean
+from tests import oracles
+from tests.ops.pictures import (
+    BIG_ENDIAN,
+    DTYPES,
+    SHAPES,
+    VOLUMES,
+    Array,
+    extreme,
+    shared,
+    smooth,
+)
+
+Method: TypeAlias = Literal["otsu", "li", "triangle"]
+METHODS: tuple[Method, ...] = ("otsu", "li", "triangle")
+
+
+def skimages(image: Array, method: str) -> float:
+    """scikit-image's threshold; it warns of volumes that look like colour."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(getattr(oracles.filters, f"threshold_{method}")(image))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", DTYPES + BIG_ENDIAN)
+@pytest.mark.parametrize("shape", [*SHAPES, *VOLUMES, (200, 150)])
+def test_thresholds_are_skimages(
+    method: Method, dtype: str, shape: tuple[int, ...]
+) -> None:
+    image = smooth(shape, dtype)
+    native = image.astype(image.dtype.newbyteorder("="))
+    level = skimages(native, method)
+    assert ops.find_threshold(image, method=method) == level
+    mask = ops.threshold(image, method=method)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, native > native.dtype.type(level))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_thresholds_of_extremes_are_skimages(method: Method, dtype: str) -> None:
+    for image in extreme(dtype):
+        if image.min() == image.max():
+            assert not ops.threshold(image, method=method).any()
+            assert ops.find_threshold(image, method=method) == float(image.flat[0])
+        elif image.dtype.itemsize < 4 and not (method == "li" and dtype == "int16"):
+            assert ops.find_threshold(image, method=method) == skimages(image, method)
+        else:
+            # scikit-image would count every level between the ends, or overflow
+            np.testing.assert_array_equal(
+                ops.threshold(image, method=method), image == image.max()
+            )
+
+
+whole = st.sampled_from(["uint8", "int8", "uint16", "int16", "int32"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data(), whole, st.sampled_from(METHODS))
+def test_thresholds_of_any_whole_numbers_are_skimages(
+    data: st.DataObject, dtype: str, method: Method
+) -> None:
+    top = min(np.iinfo(dtype).max, 40000)
+    low = data.draw(st.integers(0, top), "low")
+    high = data.draw(st.integers(low, min(top, low + 5000)), "high")
+    image = data.draw(
+        hnp.arrays(
+            dtype,
+            st.tuples(st.just(9), st.integers(1, 30)),
+            elements={
+                "min_value": low,
+                "max_value": high,
+            },
+        )
+    )
+    assert ops.find_threshold(image, method=method) == skimages(image, method)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    hnp.arrays(
+        st.sampled_from(["float32", "float64"]),
+        st.tuples(st.just(9), st.integers(1, 30)),
+        elements={"min_value": -1000, "max_value": 1000, "width": 32},
+    ),
+    st.sampled_from(METHODS),
+)
+def test_thresholds_of_any_real_numbers_are_skimages(
+    image: Array, method: Method
+) -> None:
+    try:
+        expected = skimages(image, method)
+    except ValueError as error:
+        # numpy has no bins between two neighbouring numbers; we have a mask
+        assert "Too many bins" in str(error)  # noqa: PT017  # numpy's own message
+        mask = ops.threshold(image, method=method)
+        np.testing.assert_array_equal(mask[image == image.max()], 1)
+        return
+    assert ops.find_threshold(image, method=method) == expected
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.sampled_from(["float32", "float64"]),
+    st.integers(0, 2**32 - 1),
+    st.floats(-30, 30),
+    st.floats(-6, 6),
+)
+def test_histogram_is_numpys_up_to_the_last_bit_of_an_edge(
+    dtype: str, seed: int, offset: float, decades: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    low, high = np.sort((offset + rng.random(2)) * 10**decades).astype(dtype)
+    edges = np.linspace(low, high, 257, dtype=dtype)
+    if not (np.diff(edges) > 0).all():
+        return
+    # on the edges and one bit to either side: where bins are decided
+    values = np.concatenate(
+        [edges, np.nextafter(edges, low), np.nextafter(edges, high)]
+    )
+    image = values[rng.integers(0, len(values), 4000)]
+    image[:2] = low, high
+    counts, there = np.histogram(image, 256)
+    mine = histogram(image)
+    np.testing.assert_array_equal(mine.counts, counts)
+    centres = (there[:-1] + there[1:]) / 2
+    np.testing.assert_array_equal(mine.levels, centres)
+    assert mine.levels.dtype == centres.dtype
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint64"])
+def test_histogram_of_whole_numbers_has_the_levels_that_occur(dtype: str) -> None:
+    image = np.array([[3, 3, 100], [7, 100, 100]], dtype)
+    mine = histogram(image)
+    assert mine.levels.tolist() == [3, 7, 100]
+    assert mine.counts.tolist() == [2, 1, 3]
+
+
+def test_histogram_of_a_wide_range_needs_no_table() -> None:
+    image = np.array([[-(2**31), 5, 2**31 - 1]], np.int32)
+    assert histogram(image).levels.tolist() == [-(2**31), 5, 2**31 - 1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wide_ranges_have_the_threshold_of_narrow_ones(method: Method) -> None:
+    image = smooth((40, 30), "int64")
+    wide = image.copy()
+    wide[0, 0] = 2**23
+    level = ops.find_threshold(wide, method=method)
+    assert level == skimages(wide, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_is_background_and_does_not_move_the_threshold(
+    method: Method, dtype: str
+) -> None:
+    image = smooth((30, 20), dtype).copy()
+    unknown = np.random.default_rng(0).random(image.shape) < 0.2
+    image[unknown] = np.nan
+    level = ops.find_threshold(image, method=method)
+    assert level == skimages(image[~unknown], method)
+    mask = ops.threshold(image, method=method)
+    assert not mask[unknown].any()
+    np.testing.assert_array_equal(mask[~unknown], image[~unknown] > level)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_infinite_pixels_are_compared_only(method: Method) -> None:
+    image = smooth((30, 20), "float64").copy()
+    level = ops.find_threshold(image[1:], method=method)
+    image[0, :10], image[0, 10:] = np.inf, -np.inf
+    assert ops.find_threshold(image, method=method) == level
+    assert ops.threshold(image, method=method)[0].tolist() == [1] * 10 + [0] * 10
+
+
+@pytest.mark.parametrize("method", [*METHODS, "local"])
+def test_an_image_of_nan_is_background(
+    method: Literal["otsu", "li", "triangle", "local"],
+) -> None:
+    assert not ops.threshold(np.full((4, 5), np.nan), method=method).any()
+
+
+def test_a_fixed_value_need_not_be_a_level() -> None:
+    image = np.array([[0, 1, 254, 255]], np.uint8)
+
+    def fixed(value: float) -> list[int]:
+        mask = ops.threshold(image, method="fixed", value=value)
+        row: list[int] = mask[0].tolist()
+        return row
+
+    assert fixed(0.5) == fixed(0) == [0, 1, 1, 1]
+    assert fixed(254.99) == fixed(254) == [0, 0, 0, 1]
+    assert fixed(-0.1) == [1, 1, 1, 1]
+    assert fixed(255) == fixed(1e9) == fixed(float("nan")) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [0, 2000.5, -3.5, 0.1])
+def test_fixed_is_numpys_comparison(dtype: str, value: float) -> None:
+    image = smooth((20, 30), dtype)
+    mask = ops.threshold(image, method="fixed", value=value)
+    np.testing.assert_array_equal(mask, image > value)
+
+
+def test_fixed_needs_a_value() -> None:
+    with pytest.raises(ConfigError, match="value: method 'fixed' needs a value"):
+        ops.threshold(smooth((4, 4)), method="fixed")
+
+
+def test_find_threshold_knows_three_methods() -> None:
+    with pytest.raises(ConfigError, match="method must be otsu, li or triangle, got"):
+        ops.find_threshold(smooth((4, 4)), method="yen")  # type: ignore[arg-type]  # wrong
+
+
+@pytest.mark.parametrize("weights", ["gaussian", "mean", "median"])
+@pytest.mark.parametrize("dtype", DTYPES + BIG_ENDIAN)
+@pytest.mark.parametrize("shape", [(1, 9), (5, 3), (33, 48), (4, 9, 8)])
+@pytest.mark.parametrize(("block_size", "offset"), [(3, 0.0), (11, 2.5), (51, -1.0)])
+def test_local_thresholds_are_skimages(
+    weights: str, dtype: str, shape: tuple[int, ...], block_size: int, offset: float
+) -> None:
+    if weights == "median" and block_size > 2 * min(shape):
+        pytest.skip("scipy's windows go wrong where they are wider than the image")
+    image = smooth(shape, dtype)
+    native = image.astype(image.dtype.newbyteorder("="))
+    given = {"block_size": block_size, "weights": weights, "offset": offset}
+    mask = ops.OPERATORS["threshold"].kernel(image, method="local", **given)
+    expected = oracles.threshold(native, "local", **given)  # type: ignore[arg-type]  # by name
+    np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize("gaussian", [True, False])
+@pytest.mark.parametrize("size", [3, 11, 51])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_local_mean_rounds_as_scipys(gaussian: bool, size: int, dtype: str) -> None:
+    flat = np.where(smooth((40, 57)) > 2500, 255, 0).astype(dtype)
+    for image in (flat, smooth((40, 57), dtype), smooth((1, 1), dtype)):
+        expected = (
+            oracles.ndimage.gaussian_filter(image, (size - 1) / 6)
+            if gaussian
+            else oracles.ndimage.uniform_filter(image, size)
+        )
+        result = local_mean(image, size, gaussian=gaussian)
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("weights", ["gaussian", "mean", "median"])
+def test_local_threshold_looks_past_nan(weights: str) -> None:
+    image = np.tile(np.array([1.0, 3.0]), (12, 6))
+    image[4, 4:7] = image[8, 2] = np.nan
+    mask = ops.OPERATORS["threshold"].kernel(
+        image, method="local", block_size=5, weights=weights
+    )
+    known = ~np.isnan(image)
+    assert not mask[~known].any()
+    if weights != "median":
+        np.testing.assert_array_equal(mask[known], image[known] > 2)
+
+
+@pytest.mark.parametrize("block_size", [2, 50, 1, 1001])
+def test_block_size_has_a_centre(block_size: int) -> None:
+    with pytest.raises(ConfigError, match=r"block_size must be (>= 3|<= 999|odd), got"):
+        ops.threshold(smooth((4, 4)), method="local", block_size=block_size)
+
+
+def test_blobs_have_64_objects() -> None:
+    import tifffile
+
+    image = np.asarray(tifffile.imread(shared("blobs/blobs.tif")))
+    mask = ops.threshold(image, method="fixed", value=120)
+    for connectivity in (1, 2):
+        assert ops.label(mask, connectivity=connectivity).max() == 64
+    for method in METHODS:
+        assert ops.find_threshold(image, method=method) == skimages(image, method)
