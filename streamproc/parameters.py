@@ -137,6 +137,9 @@ def explain(error: Mapping[str, Any]) -> str:
         return f"{sign} {context[key]}"
     if kind == "literal_error":
         return f"one of {context['expected']}"
+    if kind == "predicate_failed":
+        # "Predicate 'odd' failed": the rule is the name of its function
+        return str(error["msg"]).split()[1].strip("'")
     return _TYPES.get(kind) or _lower(str(error["msg"]))
 
 

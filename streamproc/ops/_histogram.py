@@ -45,7 +45,7 @@ def _of_whole(flat: Array) -> Histogram:
     low, high = int(flat.min()), int(flat.max())
     if high - low > _DENSE:
         levels, counts = np.unique(flat, return_counts=True)
-        return Histogram(counts.astype(np.int64), levels)
+        return Histogram(counts.astype(np.int64), levels.astype(np.int64))
     table = np.zeros(high - low + 1, np.int64)
     _count_whole(flat, low, table)
     present = np.flatnonzero(table)

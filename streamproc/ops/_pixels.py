@@ -1,13 +1,12 @@
 """Arrays as the kernels need them: native, contiguous, numeric, not empty."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import FrameError
 from ..frame import Array
-
-#: What numba and OpenCV cannot take, and what is taken instead.
-_READ_AS = {"float16": "float32", "longdouble": "float64", "bool": "uint8"}
 
 
 def pixels(image: ArrayLike, name: str = "image") -> Array:
@@ -47,11 +46,18 @@ def numbers(image: ArrayLike, name: str = "image") -> Array:
         )
     if not array.size:
         raise FrameError(f"{name} has no pixels: shape {array.shape}")
-    native = array.dtype.newbyteorder("=")
-    dtype = np.dtype(_READ_AS.get(native.name, native))
-    view = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"]).view()
+    view = np.require(array, _usual(array.dtype), ["C_CONTIGUOUS", "ALIGNED"]).view()
     view.flags.writeable = False
     return view
+
+
+def _usual(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype to read as: half, extended and bool are not for kernels."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind == "f":
+        return np.dtype(np.float32 if dtype.itemsize <= 4 else np.float64)
+    return dtype.newbyteorder("=")
 
 
 def foreground(mask: ArrayLike, name: str = "mask") -> NDArray[np.uint8]:

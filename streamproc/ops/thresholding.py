@@ -16,6 +16,9 @@ from ._operator import operator
 from ._pixels import as_mask, odd, pixels
 from ._rank import windowed_median
 
+#: The widest range whose levels can be told apart in 64 bits.
+_WIDEST = 2**62
+
 Weights: TypeAlias = Literal["gaussian", "mean", "median"]
 
 
@@ -139,6 +142,8 @@ def find_threshold(
 
             find: Callable[[Array], float] = threshold_li
             return float(find(plane))
+    elif int(plane.max()) - min(int(plane.min()), 0) > _WIDEST:
+        plane = plane.astype(np.float64)
     counted = histogram(plane)
     if len(counted.levels) == 1:
         return float(counted.levels[0])
@@ -194,7 +199,7 @@ def _triangle(h: Histogram) -> float:
         low, peak = len(counts) - 1 - high, len(counts) - 1 - peak
     x = places[low:peak] - places[low]
     width, height = places[peak] - places[low], counts[peak]
-    norm = np.sqrt(height**2 + width**2)
+    norm = np.sqrt(float(height) ** 2 + float(width) ** 2)
     distance = (height / norm) * x - (width / norm) * counts[low:peak]
     return float(levels[low + np.argmax(distance)])
 

@@ -193,12 +193,17 @@ def test_nan_pixels_are_ignored() -> None:
     assert_same(result, oracles.measure(labels, image, ALL))
     row = result[result["label"] == 2]
     assert row["area"].item() > 0
-    assert row[["mean_intensity", "sum_intensity", "min_intensity"]].isna().all(None)
+    assert (
+        row[["mean_intensity", "sum_intensity", "min_intensity"]]
+        .isna()
+        .to_numpy()
+        .all()
+    )
 
 
 def test_dark_objects_have_no_weighted_centroid() -> None:
     table = ops.measure([[1]], [[0]], properties=("centroid_weighted",))
-    assert table[["centroid_weighted_y", "centroid_weighted_x"]].isna().all(None)
+    assert table[["centroid_weighted_y", "centroid_weighted_x"]].isna().to_numpy().all()
 
 
 def test_labels_may_be_few_and_far_between() -> None:

@@ -94,7 +94,7 @@ def test_thresholds_of_any_whole_numbers_are_skimages(
     hnp.arrays(
         st.sampled_from(["float32", "float64"]),
         st.tuples(st.just(9), st.integers(1, 30)),
-        elements={"min_value": -1000, "max_value": 1000, "width": 32},
+        elements=st.floats(-1000, 1000, width=32),
     ),
     st.sampled_from(METHODS),
 )
