@@ -149,7 +149,7 @@ class Options(_Strict):
 
     @field_validator("adjustable", "sinks")
     @classmethod
-    def _empty(cls, value: list[Any], info: Any) -> list[Any]:  # noqa: ANN401  # pydantic's
+    def _empty(cls, value: list[Any], info: Any) -> list[Any]:  # pydantic's
         if value:
             raise ValueError(LATER[info.field_name])
         return value
@@ -215,14 +215,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or "not readable"
         raise ConfigError(f"{path}{line}: not valid YAML: {problem}") from None
     if not isinstance(given, dict):
-        raise ConfigError(f"{path}: needs a mapping (source, graph, save), got {given!r}")
+        raise ConfigError(
+            f"{path}: needs a mapping (source, graph, save), got {given!r}"
+        )
     return cast("dict[str, Any]", given)
 
 
 class _Loader(yaml.SafeLoader):
     """YAML that refuses a key given twice, and reads 1e-3 as a number."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401  # yaml is untyped
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -289,12 +291,12 @@ def _message(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 
 def _is_arm(part: str) -> bool:
-    return bool(re.match(r"(dict|list|literal|str|function|LogConfig)\b\[?|LogConfig$", part)) and (
-        "[" in part or part in ("str", "LogConfig", "dict", "list")
-    )
+    return bool(
+        re.match(r"(dict|list|literal|str|function|LogConfig)\b\[?|LogConfig$", part)
+    ) and ("[" in part or part in ("str", "LogConfig", "dict", "list"))
 
 
-def _submodel(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  # any annotation
+def _submodel(annotation: Any) -> type[BaseModel] | None:  # any annotation
     for kind in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind

@@ -4,10 +4,10 @@
 
     StreamprocError
     ├── ConfigError (ValueError)          a pipeline, parameter or graph that cannot run
-    ├── SourceError (OSError)             a source that cannot be opened, or changed midway
+    ├── SourceError (OSError)             a source that cannot be opened, or changes
     ├── FrameError (ValueError)           one frame that cannot be read or processed
     ├── StoreError (OSError)              a run folder that cannot be written or read
-    │   └── RunFolderError (OSError)      a run folder that exists, is locked or differs
+    │   └── RunFolderError            a run folder that exists, is locked or differs
     └── MissingDependency (ImportError)   an optional package that is not installed
 
 A message is one line: what was given, the rule, the remedy.
@@ -41,7 +41,7 @@ class RunFolderError(StoreError):
     """A run folder that exists already, is in use, or holds another run."""
 
 
-class MissingDependency(StreamprocError, ImportError):
+class MissingDependency(StreamprocError, ImportError):  # noqa: N818
     """An optional package is not installed; the message names the extra."""
 
 

@@ -71,8 +71,8 @@ class RunFolder:
         """Space given back when the disk is full."""
         return self.path / ".ballast"
 
-    def create(self) -> None:
-        """Make the folder.
+    def create(self, document: Mapping[str, Any]) -> None:
+        """Make the folder with its ``pipeline.yaml``: both at once, or nothing.
 
         Raises
         ------
@@ -85,11 +85,19 @@ class RunFolder:
             raise RunFolderError(
                 f"run folder {self.path} exists already; {remedy}choose another folder"
             )
+        new = self.path.with_name(f".{self.path.name}.new-{os.getpid()}")
         try:
-            self.path.mkdir(parents=True)
+            new.mkdir(parents=True)
+            with RunFolder(new).pipeline.open("w", encoding="utf-8") as file:
+                yaml.safe_dump(
+                    dict(document), file, sort_keys=False, allow_unicode=True
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(self.path)
             self.ballast.write_bytes(os.urandom(4096) * (_BALLAST_BYTES // 4096))
         except OSError as error:
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(new, ignore_errors=True)
             raise RunFolderError(
                 f"cannot create run folder {self.path}: {error.strerror or error}"
             ) from error
@@ -101,15 +109,6 @@ class RunFolder:
     def remove(self) -> None:
         """Delete a folder whose run was refused before its first frame."""
         shutil.rmtree(self.path, ignore_errors=True)
-
-    def write_pipeline(self, document: Mapping[str, Any]) -> None:
-        """Write ``pipeline.yaml``, whole or not at all."""
-        new = self.pipeline.with_suffix(".yaml.new")
-        with new.open("w", encoding="utf-8") as file:
-            yaml.safe_dump(dict(document), file, sort_keys=False, allow_unicode=True)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.pipeline)
 
     def log(self, kind: str, message: str, **fields: object) -> None:
         """Append a line to ``log.jsonl``; a full disk never stops a run here."""
@@ -174,10 +173,8 @@ def existing(path: str | Path) -> RunFolder:
     folder = RunFolder(Path(path))
     if not folder.path.is_dir():
         raise RunFolderError(f"no run folder {str(path)!r}")
-    if not folder.ledger.exists() or not folder.pipeline.exists():
-        raise RunFolderError(
-            f"{str(path)!r} is no run folder: it has no run.sqlite and pipeline.yaml"
-        )
+    if not folder.pipeline.exists():
+        raise RunFolderError(f"{str(path)!r} is no run folder: it has no pipeline.yaml")
     return folder
 
 
@@ -204,7 +201,9 @@ def status(path: str | Path) -> dict[str, Any]:
         try:
             db.execute("BEGIN")
             values = dict(db.execute("SELECT key, value FROM run"))
-            counts = dict(db.execute("SELECT state, count(*) FROM frames GROUP BY state"))
+            counts = dict(
+                db.execute("SELECT state, count(*) FROM frames GROUP BY state")
+            )
             lost = db.execute("SELECT coalesce(sum(count), 0) FROM gaps").fetchone()[0]
             fps, p50, p99 = _speed(db, values)
         finally:

@@ -15,7 +15,7 @@ from .errors import ConfigError, nearest
 from .frame import Kind, Source
 
 if TYPE_CHECKING:
-    import streamz
+    import streamz  # type: ignore[import-untyped]  # has no annotations
 
     from .ordered import OrderedStep
 
@@ -138,7 +138,9 @@ class Handle:
 
     def __repr__(self) -> str:
         made_of = ", ".join(step.name for step in self.step.inputs)
-        return f"<{type(self).__name__} {self.name!r} = {self.step.operator}({made_of})>"
+        return (
+            f"<{type(self).__name__} {self.name!r} = {self.step.operator}({made_of})>"
+        )
 
     @property
     def stream(self) -> "streamz.Stream":
@@ -261,7 +263,9 @@ class Handle:
         given = {"function": function, "kind": kind, "parameters": parameters or {}}
         return self.graph.step("map", (self, *others), given, name=name)
 
-    def apply(self, operator: str, *, name: str | None = None, **parameters: Any) -> "Handle":  # noqa: ANN401  # an operator's own parameters
+    def apply(
+        self, operator: str, *, name: str | None = None, **parameters: Any
+    ) -> "Handle":  # an operator's own parameters
         """Apply a plugin's operator by name (refused: comes with plugins)."""
         raise ConfigError(
             f"apply({operator!r}): operators of plugins are not supported by this "
@@ -302,7 +306,7 @@ class Image(Handle):
         shape: Literal["disk", "box"] = "disk",
         name: str | None = None,
     ) -> "Image":
-        """Keep what is brighter and smaller than the footprint. See `ops.white_tophat`."""
+        """Keep what is bright and smaller than the footprint: `ops.white_tophat`."""
         return self._add(
             "white_tophat", {"radius": radius, "shape": shape}, name, Image
         )
@@ -391,7 +395,7 @@ class Mask(Image):
         connectivity: int | None = 1,
         name: str | None = None,
     ) -> "Mask":
-        """Remove objects of ``max_size`` pixels or fewer. See `ops.remove_small_objects`."""
+        """Remove objects of ``max_size`` pixels or fewer."""
         given = {"max_size": max_size, "connectivity": connectivity}
         return self._add("remove_small_objects", given, name, Mask)
 
@@ -414,7 +418,7 @@ class Labels(Handle):
         connectivity: int | None = 1,
         name: str | None = None,
     ) -> "Labels":
-        """Remove labels of ``max_size`` pixels or fewer; the others keep their number."""
+        """Remove labels of ``max_size`` pixels or fewer; others keep their number."""
         given = {"max_size": max_size, "connectivity": connectivity}
         return self._add("remove_small_objects", given, name, Labels)
 
@@ -501,7 +505,9 @@ def _committed(handle: Handle) -> "streamz.Stream":
     class Committed(streamz.Stream):  # type: ignore[misc]  # streamz is untyped
         """Values enter by emit, after commit; upstream nodes only show the graph."""
 
-        def update(self, x: object, who: object = None, metadata: object = None) -> list[Any]:
+        def update(
+            self, x: object, who: object = None, metadata: object = None
+        ) -> list[Any]:
             return []
 
     upstreams = [handle.graph.handles[s.name].stream for s in handle.step.inputs]

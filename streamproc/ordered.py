@@ -17,7 +17,7 @@ class OrderedStep(Protocol[S]):
         """Return the state before the first frame."""
         ...
 
-    def step(self, state: S, *values: Any) -> tuple[S, Any]:  # noqa: ANN401  # a step says its own
+    def step(self, state: S, *values: Any) -> tuple[S, Any]:  # a step says its own
         """Return the next state, and this frame's value; never modify ``state``."""
         ...
 
@@ -30,7 +30,7 @@ class RunningCount:
         """Return 0."""
         return 0
 
-    def step(self, state: int, *values: Any) -> tuple[int, dict[str, int]]:  # noqa: ANN401  # see the protocol
+    def step(self, state: int, *values: Any) -> tuple[int, dict[str, int]]:
         """Add the rows of this frame's table.
 
         Returns

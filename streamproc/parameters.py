@@ -52,9 +52,8 @@ class Parameters:
         positional: bool = False,
     ) -> None:
         self._function = function
-        kinds = [inspect.Parameter.KEYWORD_ONLY]
-        if positional:
-            kinds.append(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        either = (inspect.Parameter.POSITIONAL_OR_KEYWORD,) if positional else ()
+        kinds = (inspect.Parameter.KEYWORD_ONLY, *either)
         self.items: dict[str, inspect.Parameter] = {
             name: parameter
             for name, parameter in inspect.signature(function).parameters.items()

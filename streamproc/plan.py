@@ -264,7 +264,9 @@ def _check_measured(step: Step, axes: Mapping[str, str]) -> None:
 
 def source_text(function: Callable[..., Any]) -> str:
     """Return what identifies a function across processes: names and source text."""
-    name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+    name = (
+        f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+    )
     try:
         return f"{name}\n{inspect.getsource(function)}"
     except (OSError, TypeError):

@@ -17,7 +17,7 @@ def installed(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(found, key=lambda p: p.name)}
 
 
-def load(group: str, name: str, path: str = "") -> Any:  # noqa: ANN401  # a class the plugin defines
+def load(group: str, name: str, path: str = "") -> Any:  # a class the plugin defines
     """Return the plugin's class.
 
     Raises
@@ -83,7 +83,7 @@ def _open(name: str, given: object, path: str) -> Source:
     if given is None:
         given = {}
     if not isinstance(given, Mapping):
-        given = {parameters.first: given}
+        given = {parameters.first or "path": given}
     checked = parameters.check(given, owner=f"source {name!r}", path=f"{path}.{name}")
     return cast(Source, kind(**checked))
 

@@ -134,6 +134,3 @@ def load(path: str | Path) -> Results:
         ``path`` is no run folder.
     """
     return Results(existing(path))
-
-
-

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn
 
 from .config import Options, Pipeline, build, parse, parse_options, read_yaml
 from .errors import ConfigError, RunFolderError, StoreError, StreamprocError, one_line
-from .execution.admission import Admission, Live, Recording, Sequence as InOrder
+from .execution.admission import Admission, Live, Recording
+from .execution.admission import Sequence as InOrder
 from .execution.budget import Budget
 from .execution.committer import Committer
 from .execution.engine import Engine
@@ -50,7 +51,7 @@ def run(
     *,
     executor: str | Mapping[str, Any] = "threads",
     frames: int | None = None,
-    **options: Any,  # noqa: ANN401  # checked, by name, by Options
+    **options: Any,  # checked, by name, by Options
 ) -> Report:
     """Run a pipeline to its end and return the report.
 
@@ -92,7 +93,7 @@ def start(
     *,
     executor: str | Mapping[str, Any] = "threads",
     frames: int | None = None,
-    **options: Any,  # noqa: ANN401  # checked, by name, by Options
+    **options: Any,  # checked, by name, by Options
 ) -> "Run":
     """Start a pipeline and return at once; see `run` for the parameters.
 
@@ -157,7 +158,7 @@ def resume(
     if job.plan.identity(graph.source.info.identity) != past.get("identity"):
         raise RunFolderError(_difference(folder, job, past))
     going = Run(job, folder, resumed=True)
-    return cast("Report | Run", going.wait() if wait else going)
+    return going.wait() if wait else going
 
 
 def _same_environment(folder: RunFolder, past: Mapping[str, str]) -> None:
@@ -258,8 +259,8 @@ class Job:
         again = self.info.random_access or self.is_logged
         if not again and not self.keep_windows:
             raise ConfigError(
-                f"background needs {self.window_bytes / 1e6:.0f} MB of frames in memory "
-                "(this source is read once), more than half of limits.memory "
+                f"background needs {self.window_bytes / 1e6:.0f} MB of frames in "
+                "memory (this source is read once), more than half of limits.memory "
                 f"({self.options.limits.memory / 1e6:.0f} MB); raise it or shorten "
                 "the window"
             )
@@ -318,7 +319,7 @@ class Job:
         }
 
 
-def _absolute(form: object) -> Any:  # noqa: ANN401  # YAML
+def _absolute(form: object) -> Any:  # YAML
     """Return the source's YAML form with paths that hold from any folder."""
     from .plugins import source_form
 
@@ -328,10 +329,12 @@ def _absolute(form: object) -> Any:  # noqa: ANN401  # YAML
     name, parameters = next(iter(full.items()))
     path = parameters.get("path")
     if isinstance(path, str) and "://" not in path:
-        parameters["path"] = os.path.abspath(path)  # noqa: PTH100  # keeps globs
+        parameters["path"] = os.path.abspath(path)  # keeps globs
     elif isinstance(path, list):
-        parameters["path"] = [os.path.abspath(p) for p in path]  # noqa: PTH100
-    return {name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}}
+        parameters["path"] = [os.path.abspath(p) for p in path]
+    return {
+        name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
+    }
 
 
 def _handles(save: Saved) -> tuple[Graph, dict[str, Step], list[Step]]:
@@ -382,7 +385,7 @@ def _launch(job: Job, to: str | Path | None) -> "Run":
     path = Path(to) if to is not None else new_folder(_title(job))
     folder = RunFolder(path)
     _check_space(job, path)
-    folder.create()
+    folder.create(job.document())
     try:
         return Run(job, folder, resumed=False)
     except BaseException:
@@ -420,7 +423,7 @@ def _check_space(job: Job, path: Path) -> None:
     if free - needed < reserve:
         raise StoreError(
             f"disk of {parent} has {free / 1e9:.1f} GB free; this run needs about "
-            f"{needed / 1e9:.1f} GB and limits.disk_reserve keeps {reserve / 1e9:.1f} GB; "
+            f"{needed / 1e9:.1f} GB, limits.disk_reserve keeps {reserve / 1e9:.1f} GB; "
             "make room, save less, or lower the reserve"
         )
 
@@ -541,15 +544,13 @@ class Run:
 
     def _prepare(self, resumed: bool) -> None:
         job, options = self.job, self.job.options
-        if not resumed:
-            self.folder.write_pipeline(job.document())
         self._ledger = Ledger(self.folder.ledger, durability=options.store.durability)
         first = self._ledger.first_pending()
         self._sink = self._open_sink()
         plan = self._encoding_plan()
-        admission = self._admission(resumed)
+        admission = self._admission()
         self._repair(resumed)
-        self._warm(plan, resumed)
+        self._warm(plan)
         budget = self._budget = Budget(
             max(options.limits.memory // 2, 1),
             max([_IN_FLIGHT, *(2 * w.every for w in plan.windows)]),
@@ -589,7 +590,7 @@ class Run:
         self._ledger.set("clean", "no")
         self._ledger.set("state", "running")
 
-    def _open_sink(self) -> Any:  # noqa: ANN401  # a plugin
+    def _open_sink(self) -> Any:  # a plugin
         store, job = self.job.options.store, self.job
         info = job.info
         if job.total != info.frames:
@@ -639,7 +640,7 @@ class Run:
         ]
         return replace(plan, segments=tuple(segments))
 
-    def _admission(self, resumed: bool) -> Admission:
+    def _admission(self) -> Admission:
         source, frames = self.job.graph.source, self.job.frames
         if self.job.is_logged:
             self._log = RawLog(
@@ -656,7 +657,7 @@ class Run:
             return Recording(source, frames)
         return InOrder(source, frames)
 
-    def _platform(self) -> Any:  # noqa: ANN401  # the store's
+    def _platform(self) -> Any:  # the store's
         from .store.platform import NATIVE
 
         return NATIVE
@@ -683,7 +684,7 @@ class Run:
                 self._ledger.event("repair", f"{what}: {found}")
                 self.folder.log("repair", f"{what}: {found}")
 
-    def _warm(self, plan: Plan, resumed: bool) -> None:
+    def _warm(self, plan: Plan) -> None:
         """Compile kernels before the first frame, and make the tables known by then."""
         from . import ops
 
@@ -692,19 +693,16 @@ class Run:
         ops.warm(info.dtype, spatial)
         stage = plan.segments[0].stage
         values = rehearse(stage, info) if stage else {}
-        with self._ledger.transaction():
-            pass
         for output in plan.tables:
             if output.step in values:
                 self._ledger.table(
                     output.name, sql_types(as_table(values[output.step]))
                 )
-        if not resumed:
-            self._ledger.parameters(
-                (0, step.name, name, json.dumps(value, default=str))
-                for step in plan.steps
-                for name, value in step.parameters.items()
-            )
+        self._ledger.parameters(
+            (0, step.name, name, json.dumps(value, default=str))
+            for step in plan.steps
+            for name, value in step.parameters.items()
+        )
 
     def _read_counters(self) -> None:
         counters = self.metrics.counters
@@ -715,9 +713,9 @@ class Run:
         counters.failed = rows.get("failed", 0)
         counters.skipped = rows.get("skipped", 0)
         counters.admitted = sum(rows.values())
-        counters.lost = self._ledger.query("SELECT coalesce(sum(count),0) FROM gaps")[0][
+        counters.lost = self._ledger.query("SELECT coalesce(sum(count),0) FROM gaps")[
             0
-        ]
+        ][0]
 
     def _last_summary(self) -> list[tuple[Any, ...]]:
         return self._ledger.query(
@@ -787,9 +785,7 @@ class Run:
                 if self._drops_log and self._state == "finished":
                     self._log_writer.delete_all()
                 self._ledger.set("clean", "yes")
-                self._ledger.set(
-                    "synced_upto", str(self.metrics.counters.done)
-                )
+                self._ledger.set("synced_upto", str(self.metrics.counters.done))
             self._record_end()
         except (StreamprocError, OSError) as error:
             self._state, self._reason = "stopped", self._reason or one_line(error)

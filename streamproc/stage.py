@@ -17,7 +17,7 @@ from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
 class Encoder(Protocol):
     """A sink's ``encode``: pixels to chunks, where they were computed; picklable."""
 
-    def __call__(self, pixels: Array) -> Any:  # noqa: ANN401  # the sink's own
+    def __call__(self, pixels: Array) -> Any:  # the sink's own
         """Return what the sink's ``append`` takes."""
         ...
 
@@ -181,7 +181,7 @@ def run(
     instruction: Instruction,
     values: Mapping[str, Any],
     windows: Mapping[str, Array],
-) -> Any:  # noqa: ANN401  # whatever the step gives
+) -> Any:  # whatever the step gives
     """Run one instruction on the values it names."""
     inputs = [values[name] for name in instruction.inputs]
     if instruction.windowed:
@@ -201,7 +201,7 @@ def run(
     return instruction.function(*inputs, **instruction.parameters)
 
 
-def _readonly(value: Any) -> Any:  # noqa: ANN401  # arrays are guarded, the rest passes
+def _readonly(value: Any) -> Any:  # arrays are guarded, the rest passes
     """Return arrays read-only: a function that writes into its input spoils others'."""
     if not isinstance(value, np.ndarray):
         return value

@@ -209,7 +209,7 @@ def _map(
     return Step(name, "map", kind, "parallel", inputs, values, call)
 
 
-def _annotated_kind(function: Callable[..., Any]) -> Any:  # noqa: ANN401  # checked by the caller
+def _annotated_kind(function: Callable[..., Any]) -> Any:  # checked by the caller
     word = getattr(function, "__annotations__", {}).get("return")
     if isinstance(word, str):
         word = word.strip("'\"")

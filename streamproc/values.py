@@ -13,7 +13,7 @@ from .frame import Array, Kind
 from .table import Measurements
 
 
-def normal(value: object, kind: Kind, name: str) -> Any:  # noqa: ANN401  # one type per kind
+def normal(value: object, kind: Kind, name: str) -> Any:  # one type per kind
     """Return a step's value in the engine's form.
 
     Images stay as they are (bool becomes uint8), masks become uint8 0/1, labels
@@ -27,7 +27,9 @@ def normal(value: object, kind: Kind, name: str) -> Any:  # noqa: ANN401  # one 
     if kind == "table":
         return _table(value, name)
     if kind == "value":
-        if not isinstance(value, int | float | str | bool | Mapping | np.generic | None):
+        if not isinstance(
+            value, int | float | str | bool | Mapping | np.generic | None
+        ):
             raise FrameError(
                 f"step {name!r}: a value is a number, text or a mapping of them, "
                 f"got {type(value).__name__}"
@@ -40,8 +42,8 @@ def _image(value: object, kind: Kind, name: str) -> Array:
     array: Array = np.asarray(value)
     if array.dtype.kind not in "buif" or array.ndim < 2 or not array.size:
         raise FrameError(
-            f"step {name!r}: an {kind if kind == 'image' else 'array of ' + kind} needs "
-            f"two or more axes of numbers, got shape {array.shape} of {array.dtype}"
+            f"step {name!r}: kind {kind!r} needs an array of numbers with two or more "
+            f"axes, got shape {array.shape} of {array.dtype}"
         )
     if kind == "mask":
         return np.ascontiguousarray(array != 0, dtype=np.uint8)
@@ -86,7 +88,7 @@ def _table(value: object, name: str) -> Measurements:
     return Measurements({c: _column(v) for c, v in ordered.items()})
 
 
-def _column(values: Any) -> Array:  # noqa: ANN401  # whatever numpy takes
+def _column(values: Any) -> Array:  # whatever numpy takes
     array = np.asarray(values)
     if array.dtype.kind in "bui":
         return array.astype(np.int64)
@@ -102,7 +104,7 @@ def as_table(value: object) -> Measurements:
     return Measurements({"label": np.zeros(1, np.int64), **columns})
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  # a scalar of any type
+def _plain(value: Any) -> Any:  # a scalar of any type
     if isinstance(value, np.generic):
         return value.item()
     return json.dumps(value) if isinstance(value, list | dict | tuple) else value
@@ -128,7 +130,7 @@ def sql_rows(frame: int, table: Measurements) -> list[tuple[Any, ...]]:
 def hash_image(array: Array) -> str:
     """Return the xxh3_64 hex of the C-order little-endian bytes."""
     little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-    return xxhash.xxh3_64_hexdigest(memoryview(little).cast("B"))
+    return xxhash.xxh3_64_hexdigest(little.reshape(-1).view(np.uint8).data)
 
 
 def hash_rows(rows: list[tuple[Any, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""From a source to admitted frames: recordings by address, sequences hot, live logged."""
+"""From a source to admitted frames: by address, hot, or through the raw log."""
 
 import json
 import threading
@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import FrameError
-from ..frame import Frame, FrameRef, Gap, Source, Unreadable
-from ..store.log import RawLog
+from streamproc.frame import Frame, FrameRef, Gap, Source, Unreadable
+from streamproc.store.log import RawLog
 
 Admitted = FrameRef | Gap
 
@@ -229,7 +228,7 @@ class Live:
                 with self._room:
                     while not self._taken:
                         self._room.wait()
-                    group = []
+                    group: list[Frame | Unreadable | Gap | None] = []
                     while self._taken and len(group) < self._GROUP:
                         group.append(self._taken.popleft())
                     self._room.notify_all()
@@ -267,5 +266,3 @@ class Live:
                         ref.release()
                 self._admitted.append(ref)
             self._news.notify_all()
-
-

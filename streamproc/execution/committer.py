@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import FrameError, StoreError
-from ..frame import Gap
-from ..metrics import Added, Metrics, Summary
-from ..plan import Plan
-from ..store.ledger import FrameRow, Group, Ledger
-from ..store.log import LogAddress
+from streamproc.errors import FrameError, StoreError
+from streamproc.frame import Gap
+from streamproc.metrics import Added, Metrics, Summary
+from streamproc.plan import Plan
+from streamproc.store.ledger import FrameRow, Group, Ledger
+from streamproc.store.log import LogAddress
+
 from .outbox import Emission, Outbox
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """Where encoded images go; one thread calls it, frames ascend."""
 
-    def append(self, name: str, frame: int, encoded: Any) -> list[Any]:  # noqa: ANN401  # the sink's own
+    def append(self, name: str, frame: int, encoded: Any) -> list[Any]:
         """Take the encoded image of one frame; return its rows of ``chunks``."""
         ...
 
@@ -80,9 +81,7 @@ class Committer:
         self._tables: dict[str, tuple[str, ...]] = {}
         self._looked = 0.0
         measures = {s.name for s in plan.steps if s.operator == "measure"}
-        self._main_table = next(
-            (o.name for o in plan.tables if o.step in measures), ""
-        )
+        self._main_table = next((o.name for o in plan.tables if o.step in measures), "")
         self._seen_windows: dict[str, str] = {}
         self._ordered = [
             step.name for segment in plan.segments for step in segment.ordered
@@ -144,9 +143,7 @@ class Committer:
                 group.rows.setdefault(name, []).extend(saved.rows)
         self._sink.record_time(ref.frame, ref.time)
 
-    def _row(
-        self, entry: "Entry", now: float, clock: float, added: Added
-    ) -> FrameRow:
+    def _row(self, entry: "Entry", now: float, clock: float, added: Added) -> FrameRow:
         ref = entry.ref
         latency = (clock - ref.clock) * 1e3
         added.latencies.append(latency)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
-from ..errors import FrameError, one_line
-from ..frame import FrameRef, Gap
-from ..metrics import Metrics
-from ..plan import Plan
-from ..stage import Result, SavedRows, Stage, unreadable
-from ..values import as_table, hash_rows, sql_rows, sql_types
+from streamproc.errors import FrameError, one_line
+from streamproc.frame import FrameRef, Gap
+from streamproc.metrics import Metrics
+from streamproc.plan import Plan
+from streamproc.stage import Result, SavedRows, Stage, unreadable
+from streamproc.values import as_table, hash_rows, sql_rows, sql_types
+
 from .admission import Admission
 from .budget import Budget
 from .committer import Committer
@@ -73,9 +74,7 @@ class Engine:
         self._start = start
         self._states = states
         self._on_error = on_error
-        self._windows = Windows(
-            plan.windows, executor.submit_window, keep=keep_windows
-        )
+        self._windows = Windows(plan.windows, executor.submit_window, keep=keep_windows)
         self._entries: dict[int, Entry] = {}
         self._results: SimpleQueue[Result | Gap | int | None] = SimpleQueue()
         self._next_commit = start
@@ -306,5 +305,3 @@ def _without_pixels(ref: FrameRef) -> FrameRef:
         admitted_at=ref.admitted_at,
         clock=ref.clock,
     )
-
-

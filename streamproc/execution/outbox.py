@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-from ..errors import one_line
+from streamproc.errors import one_line
 
 #: Values waiting in memory; more go to a temporary file.
 _IN_MEMORY = 256
@@ -59,7 +59,7 @@ class Outbox:
 
     def _write(self, emission: Emission) -> None:
         if self._spill is None:
-            self._spill = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
+            self._spill = tempfile.TemporaryFile()  # noqa: SIM115  # closed once read
         self._spill.seek(0, 2)
         pickle.dump(emission, self._spill, protocol=5)
         self._spilled += 1

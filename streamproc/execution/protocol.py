@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..errors import FrameError
-from ..frame import Array, FrameRef
-from ..stage import Result, Stage
+from streamproc.errors import FrameError
+from streamproc.frame import Array, FrameRef
+from streamproc.stage import Result, Stage
 
 Deliver = Callable[[Result], None]
 
@@ -29,8 +29,8 @@ class WindowValue:
 
     def compute(self) -> None:
         """Average the readable frames of the window (those that fail are left out)."""
-        from ..ops.background import mean_frame
-        from ..values import hash_image
+        from streamproc.ops.background import mean_frame
+        from streamproc.values import hash_image
 
         try:
             self._value = mean_frame(_readable(self.refs))
@@ -61,7 +61,7 @@ class WindowValue:
         return self._value
 
 
-def _readable(refs: list[FrameRef]) -> Any:  # noqa: ANN401  # a generator of arrays
+def _readable(refs: list[FrameRef]) -> Any:  # a generator of arrays
     for ref in refs:
         try:
             yield ref.resolve()

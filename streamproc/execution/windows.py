@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from ..frame import FrameRef
-from ..plan import Window
+from streamproc.frame import FrameRef
+from streamproc.plan import Window
+
 from .protocol import WindowValue
 
 

@@ -26,12 +26,11 @@ class Histogram:
     levels: Array
 
 
-def histogram(image: Array) -> Histogram:
-    """Return the histogram of finite pixels; real ones must not all be equal."""
+def histogram(image: Array, low: Array, high: Array) -> Histogram:
+    """Return the histogram of finite pixels from ``low`` to ``high``, which differ."""
     flat = image.reshape(-1)
     if flat.dtype.kind in "iu":
-        return _of_whole(flat)
-    low, high = flat.min(), flat.max()
+        return _of_whole(flat, int(low), int(high))
     # scikit-image gets its edges from this very call, rounding and all
     edges = np.linspace(low, high, BINS + 1, dtype=flat.dtype)
     with np.errstate(over="ignore"):
@@ -41,8 +40,7 @@ def histogram(image: Array) -> Histogram:
     return Histogram(counts.sum(axis=0), (edges[:-1] + edges[1:]) / 2.0)
 
 
-def _of_whole(flat: Array) -> Histogram:
-    low, high = int(flat.min()), int(flat.max())
+def _of_whole(flat: Array, low: int, high: int) -> Histogram:
     if high - low > _DENSE:
         levels, counts = np.unique(flat, return_counts=True)
         return Histogram(counts.astype(np.int64), levels.astype(np.int64))

@@ -129,25 +129,20 @@ def find_threshold(
     if method not in ("otsu", "li", "triangle"):
         raise ConfigError(f"method must be otsu, li or triangle, got {method!r}")
     plane = pixels(image)
-    if plane.dtype.kind == "f":
-        # the extremes of an image with NaN are NaN
-        if not np.isfinite([plane.min(), plane.max()]).all():
-            plane = np.asarray(plane[np.isfinite(plane)])
+    low, high = plane.min(), plane.max()
+    # the extremes of an image with NaN are NaN
+    if not (np.isfinite(low) and np.isfinite(high)):
+        plane = np.asarray(plane[np.isfinite(plane)])
         if not plane.size:
             return float("nan")
-        if plane.min() == plane.max():
-            return float(plane.flat[0])
-        if method == "li":
-            from skimage.filters import threshold_li
-
-            find: Callable[[Array], float] = threshold_li
-            return float(find(plane))
-    elif int(plane.max()) - min(int(plane.min()), 0) > _WIDEST:
-        plane = plane.astype(np.float64)
-    counted = histogram(plane)
-    if len(counted.levels) == 1:
-        return float(counted.levels[0])
-    return _FIND[method](counted)
+        low, high = plane.min(), plane.max()
+    if low == high:
+        return float(low)
+    if plane.dtype.kind != "f" and int(high) - min(int(low), 0) > _WIDEST:
+        plane, low, high = plane.astype(np.float64), float(low), float(high)
+    if method == "li" and plane.dtype.kind == "f":
+        return _li_real(plane, low)
+    return _FIND[method](histogram(plane, low, high))
 
 
 def _above(image: Array, value: float) -> NDArray[np.uint8]:
@@ -221,6 +216,27 @@ def _li(h: Histogram) -> float:
             break
         following = (back - fore) / (np.log(back) - np.log(fore))
     return float(following + h.levels[0])
+
+
+def _li_real(image: Array, low: Array) -> float:
+    """Return Li's threshold by iteration, for real numbers."""
+    shifted = image - low
+    # sums in the dtype of the image and in its order, to round as scikit-image does
+    tolerance = np.min(np.diff(np.unique(shifted))) / 2
+    following, current = np.mean(shifted), -2 * tolerance
+    seen: set[float] = set()
+    # with close levels the steps may never be smaller than the tolerance: no step twice
+    while abs(following - current) > tolerance and float(following) not in seen:
+        current = following
+        seen.add(float(current))
+        brighter = shifted > current
+        if not brighter.any():
+            break
+        fore, back = np.mean(shifted[brighter]), np.mean(shifted[~brighter])
+        if back == 0 or back == fore:
+            break
+        following = (back - fore) / (np.log(back) - np.log(fore))
+    return float(following + low)
 
 
 def _local(image: Array, block_size: int, weights: Weights) -> Array:

@@ -106,7 +106,7 @@ def _read_into(root: Path, row: ChunkRow, data: Bytes) -> Bytes:
     try:
         with (root / row.array / row.shard).open("rb", buffering=0) as file:
             file.seek(row.offset)
-            view = memoryview(data)
+            view = data.data
             while view.nbytes:
                 count = file.readinto(view)
                 if not count:

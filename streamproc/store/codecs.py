@@ -5,6 +5,7 @@ their output depends on the input alone.
 """
 
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -93,14 +94,12 @@ def metadata(codec: Codec, itemsize: int) -> list[dict[str, Any]]:
 
 @cache
 def _zstd() -> ModuleType:
-    from numcodecs import zstd
-
-    return zstd
+    return import_module("numcodecs.zstd")
 
 
 @cache
 def _blosc() -> ModuleType:
-    from numcodecs import blosc
-
-    blosc.use_threads = False  # its own threads order blocks as they finish
+    blosc = import_module("numcodecs.blosc")
+    # its own threads order blocks as they finish
+    blosc.use_threads = False  # type: ignore[attr-defined]
     return blosc

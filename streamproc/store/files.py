@@ -112,7 +112,7 @@ class FileWriter:
         repair = Repair()
         name = self.layout.name
         with explained(self.folder):
-            committed = {
+            committed: dict[str, ChunkRow] = {
                 row.shard: row
                 for row in rows
                 if row.array == name and row.frame >= since
@@ -124,14 +124,14 @@ class FileWriter:
                 frame = self.layout.group_of(path.name)
                 if frame is None or frame < since:
                     continue
-                row = committed.pop(path.name, None)
-                if row is None:
+                found = committed.pop(path.name, None)
+                if found is None:
                     path.unlink()
                     repair.trimmed.append(f"{name}/{path.name}")
                 else:
                     repair.frames = max(repair.frames, frame + 1)
-                    if path.stat().st_size != row.length:
-                        repair.lost.append(row)
+                    if path.stat().st_size != found.length:
+                        repair.lost.append(found)
             repair.lost += committed.values()
             if repair.frames:
                 self.extent.cover(repair.frames)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import FrameError, StoreError, one_line
-from ..frame import Gap
+from streamproc.errors import FrameError, StoreError, one_line
+from streamproc.frame import Gap
 
 #: Version of the run folder's format.
 FORMAT = "1"
@@ -38,7 +38,7 @@ CREATE TABLE events(time REAL, frame INTEGER, level TEXT, kind TEXT, message TEX
 
 #: Names that a saved table cannot have.
 RESERVED = frozenset(
-    "frames gaps chunks states run summary columns parameters events".split()
+    "frames gaps chunks states run summary columns parameters events".split()  # noqa: SIM905
 )
 
 
@@ -85,7 +85,6 @@ class Ledger:
 
     def __init__(self, path: Path, *, durability: str = "power") -> None:
         self.path = path
-        new = not path.exists()
         try:
             self._db = sqlite3.connect(
                 path, isolation_level=None, timeout=30, check_same_thread=False
@@ -94,7 +93,7 @@ class Ledger:
             sync = "FULL" if durability == "power" else "OFF"
             self._db.execute(f"PRAGMA synchronous={sync}")
             self._db.execute(f"PRAGMA journal_size_limit={64 << 20}")
-            if new:
+            if not self.query("SELECT 1 FROM sqlite_master WHERE name='events'"):
                 with self.transaction():
                     for statement in _SCHEMA.split(";\n"):
                         self._db.execute(statement)
@@ -211,7 +210,9 @@ class Ledger:
         )
 
     def parameters(self, rows: Iterable[tuple[int, str, str, str]]) -> None:
-        """Record the values that hold from a frame on."""
+        """Record the values that a run begins with; once, however often it is begun."""
+        if self.query("SELECT 1 FROM parameters LIMIT 1"):
+            return
         with self.transaction():
             self._db.executemany("INSERT INTO parameters VALUES (?,?,?,?)", rows)
 

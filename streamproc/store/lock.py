@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from ..errors import RunFolderError
+from streamproc.errors import RunFolderError
 
 # msvcrt locks bytes mandatorily; one far behind the text keeps the text readable
 _LOCKED_BYTE = 1 << 30

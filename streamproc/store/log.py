@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FrameError, StoreError, one_line
-from ..frame import Array, Frame, FrameRef, Unreadable
+from streamproc.errors import FrameError, StoreError, one_line
+from streamproc.frame import Array, Frame, FrameRef, Unreadable
+
 from .codecs import crc32c
 from .layout import ArrayLayout
 from .platform import Platform
@@ -126,9 +127,7 @@ class RawLog:
             self._file.truncate(end)
             self._file.seek(end)
         except OSError as error:
-            raise StoreError(
-                f"cannot write {self._path}: {one_line(error)}"
-            ) from error
+            raise StoreError(f"cannot write {self._path}: {one_line(error)}") from error
         self.admitted = len(self.records)
         self.next_source_index = (
             self.records[-1].source_index + 1 if self.records else 0
@@ -161,9 +160,7 @@ class RawLog:
             self._file.flush()
             self._platform.sync(self._file.fileno())
         except OSError as error:
-            raise StoreError(
-                f"cannot write {self._path}: {one_line(error)}"
-            ) from error
+            raise StoreError(f"cannot write {self._path}: {one_line(error)}") from error
         writer.publish()
         self.admitted += len(items)
         self.next_source_index = items[-1].source_index + 1

@@ -93,7 +93,8 @@ class Platform:
 
     def write_at(self, fd: int, data: bytes | NDArray[Any], offset: int) -> None:
         """Write all of ``data`` at ``offset``, however often the system stops short."""
-        view = memoryview(data).cast("B")
+        plain = data.data if isinstance(data, np.ndarray) else memoryview(data)
+        view = plain.cast("B")
         while view.nbytes:
             if self.pwrite:
                 written = os.pwrite(fd, view, offset)
@@ -210,7 +211,7 @@ def _direct_works(folder: Path) -> bool:
         try:
             fd = os.open(probe, os.O_RDWR | os.O_CREAT | _DIRECT, 0o600)
             try:
-                written = os.write(fd, aligned_empty(BLOCK))
+                written = os.write(fd, aligned_empty(BLOCK).data)
             finally:
                 os.close(fd)
             known = written == BLOCK

@@ -113,7 +113,7 @@ def _copy(path: Path, fd: int, end: int, platform: Platform) -> None:
     with path.open("rb", buffering=0) as source:
         for offset in range(0, end, len(buffer)):
             part = buffer[: min(len(buffer), end - offset)]
-            view = memoryview(part)
+            view = part.data
             while view.nbytes:
                 count = source.readinto(view)
                 if not count:

@@ -36,8 +36,8 @@ from .repair import Repair, repair_shards
 
 __all__ = ["ChunkRow", "ShardWriter", "read_chunk", "read_frame", "verify"]
 
-#: Chunks are gathered in buffers of this size, or of one chunk where that is more.
-_BUFFERS, _BUFFER_BYTES = 3, 8 << 20
+#: Chunks are gathered in buffers, written in the background while the next one fills.
+_BUFFERS, _BUFFER_BYTES = 4, 4 << 20
 #: Smaller writes are not worth a thread.
 _THREAD_BYTES = 1 << 20
 _ZEROS = np.zeros(BLOCK, np.uint8)
@@ -152,8 +152,7 @@ class ShardWriter:
         self._failed = False
         self._group = -1
         self._shards: list[_Shard] = []
-        size = padded(max(layout.room, min(_BUFFER_BYTES, layout.full_size)))
-        self._buffers = [_Buffer(size)]
+        self._buffers = [_Buffer(min(_BUFFER_BYTES, layout.full_size))]
         self._buffer = self._buffers[0]
         self._pool: ThreadPoolExecutor | None = None
         self._tightening: dict[int, Future[None]] = {}
@@ -313,27 +312,28 @@ class ShardWriter:
         return min(sizes) > 0 and max(sizes) <= layout.room
 
     def _gather(self, shard: _Shard, data: Chunk, size: int) -> None:
-        """Copy a chunk into the buffer, which is written when it is full."""
-        room = padded(size)
-        buffer = self._buffer
-        if buffer.write is not None:
-            buffer.wait()
-        if buffer.fill and (
-            buffer.shard is not shard or buffer.fill + room > len(buffer.memory)
-        ):
-            self._submit()
+        """Copy a chunk into the buffers, which are written as they fill."""
+        source = np.frombuffer(data, np.uint8)
+        at = 0
+        while at < size:
             buffer = self._buffer
+            if buffer.fill and buffer.shard is not shard:
+                self._submit()
+                buffer = self._buffer
             buffer.wait()
-        fill = buffer.fill
-        if not fill:
-            buffer.shard, buffer.offset = shard, shard.end
-        buffer.memory[fill : fill + size] = np.frombuffer(data, np.uint8)
-        if room > size:
-            buffer.memory[fill + size : fill + room] = _ZEROS[: room - size]
-        buffer.fill = fill + room
-        shard.end += room
-        if buffer.fill == len(buffer.memory):
-            self._submit()
+            fill, memory = buffer.fill, buffer.memory
+            if not fill:
+                buffer.shard, buffer.offset = shard, shard.end
+            part = min(size - at, len(memory) - fill)
+            memory[fill : fill + part] = source[at : at + part]
+            at += part
+            room = padded(part)
+            if room > part:
+                memory[fill + part : fill + room] = _ZEROS[: room - part]
+            buffer.fill = fill + room
+            shard.end += room
+            if buffer.fill == len(memory):
+                self._submit()
 
     def _submit(self) -> None:
         """Hand the buffer to the background and go on with the next one."""

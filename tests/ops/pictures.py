@@ -24,7 +24,7 @@ def smooth(shape: tuple[int, ...], dtype: str = "uint16", seed: int = 0) -> Arra
     field = ndimage.gaussian_filter(rng.random(shape), 1.5, mode="wrap")
     field = (field - field.min()) / (float(np.ptp(field)) or 1.0)
     levels = 250 if np.dtype(dtype).itemsize == 1 else 4000
-    image = (field * levels + rng.random(shape)).astype(dtype)
+    image: Array = (field * levels + rng.random(shape)).astype(dtype)
     image.flags.writeable = False
     return image
 
@@ -32,7 +32,7 @@ def smooth(shape: tuple[int, ...], dtype: str = "uint16", seed: int = 0) -> Arra
 def blobs(shape: tuple[int, ...], seed: int = 0) -> Array:
     """A mask, uint8 0/1, of about half foreground, read-only."""
     image = smooth(shape, "float64", seed)
-    mask = (image > np.median(image)).astype(np.uint8)
+    mask: Array = (image > np.median(image)).astype(np.uint8)
     mask.flags.writeable = False
     return mask
 

@@ -77,9 +77,9 @@ def test_small_objects_go(
 ) -> None:
     mask = blobs(shape)
     expected = oracles.remove_small_objects(mask, max_size, connectivity)
-    for given in (mask, mask.astype(bool)):
+    for same in (mask, mask.astype(bool)):
         result = ops.remove_small_objects(
-            given, max_size=max_size, connectivity=connectivity
+            same, max_size=max_size, connectivity=connectivity
         )
         assert result.dtype == np.uint8
         np.testing.assert_array_equal(result, expected)
