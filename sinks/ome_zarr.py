@@ -2,129 +2,26 @@
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, FrameError
-from ..frame import Array, SourceInfo
+from ..errors import ConfigError
+from ..frame import SourceInfo
 from ..store.chunks import ChunkRow
-from ..store.codecs import Chunk, Codec, check
+from ..store.codecs import Codec, check
 from ..store.extent import Extent, read_json, write_json
 from ..store.layout import ArrayLayout
 from ..store.platform import NATIVE, Durability, Platform, explained
 from ..store.repair import Repair
 from ..store.timeline import Timeline
 from ..store.writer import Writer, open_writer
-from ._pyramid import halve_image, halve_labels
+from . import _ome_metadata
+from ._encoder import Encoded, Encoder, PixelKind
+from ._ome_metadata import VERSION
 
-VERSION = "0.5"
-#: Levels are added until y and x are at most this long.
-SMALLEST_LEVEL = 256
-
-PixelKind = Literal["image", "mask", "labels"]
-_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One frame of one output, ready to append: per level its layout and chunks."""
-
-    levels: tuple[tuple[ArrayLayout, tuple[Chunk, ...]], ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that wait to be written."""
-        return sum(len(chunk) for _, chunks in self.levels for chunk in chunks)
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """Makes chunks of pixels, wherever these were computed; picklable and pure.
-
-    ``path`` is the picture's place in the store, ``kind`` says how it is scaled down
-    and which dtype it takes (labels uint32, masks uint8, images their own).
-    ``count`` is the number of levels where it is given: label images have as many
-    as the image that they belong to.
-    """
-
-    name: str
-    path: str
-    kind: PixelKind
-    axes: str
-    codec: Codec
-    pyramid: bool = True
-    files: bool = False
-    count: int | None = None
-
-    def __call__(self, pixels: Array, first_level: int = 0) -> Encoded:
-        """Return the chunks of all levels from ``first_level`` on.
-
-        Parameters
-        ----------
-        pixels
-            One frame; its axes are those of the encoder.
-        first_level
-            1 where something else (the raw log) writes the full size.
-        """
-        if pixels.ndim != len(self.axes):
-            raise FrameError(
-                f"{self.name!r} has the axes {self.axes!r}, the frame has the shape "
-                f"{pixels.shape}; return one dimension per axis"
-            )
-        pixels = self._plain(pixels)
-        halve = halve_image if self.kind == "image" else halve_labels
-        levels = []
-        for level in range(self.levels(pixels.shape)):
-            if level:
-                pixels = halve(pixels)
-            if level >= first_level:
-                layout = self.layout(level, pixels.shape, pixels.dtype)
-                levels.append((layout, layout.encode(pixels)))
-        return Encoded(tuple(levels))
-
-    def _plain(self, pixels: Array) -> Array:
-        """Return the pixels little-endian, contiguous, in the dtype of the kind."""
-        if self.kind == "image":
-            return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
-        if pixels.dtype.kind not in "bui":
-            raise FrameError(
-                f"{self.name!r} is {pixels.dtype}, a {self.kind} image holds whole "
-                "numbers; give it the kind 'image' or return integers"
-            )
-        if self.kind == "mask":
-            return np.ascontiguousarray(pixels != 0).view(np.uint8)
-        return np.ascontiguousarray(pixels, "<u4")
-
-    def levels(self, shape: tuple[int, ...]) -> int:
-        """Return how many levels a frame of this shape has."""
-        if self.count is not None:
-            return self.count
-        count, longest = 1, max(shape[-2:])
-        while self.pyramid and longest > SMALLEST_LEVEL:
-            count, longest = count + 1, -(-longest // 2)
-        return count
-
-    def layout(
-        self, level: int, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> ArrayLayout:
-        """Return the layout of a level whose frames have this shape."""
-        name = f"{self.path}/{level}"
-        return ArrayLayout.of(
-            name, shape, dtype, self.codec, axes=self.axes, files=self.files
-        )
-
-    def all_layouts(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> list[ArrayLayout]:
-        """Return the layouts of all levels of frames with this full shape."""
-        found = []
-        for level in range(self.levels(shape)):
-            found.append(self.layout(level, shape, dtype))
-            shape = (*shape[:-2], *(-(-n // 2) for n in shape[-2:]))
-        return found
+__all__ = ["Encoded", "Encoder", "OmeZarr"]
 
 
 class OmeZarr:
@@ -356,8 +253,8 @@ class OmeZarr:
     def _begin(self) -> None:
         root = self.path / "zarr.json"
         if read_json(root) is None:
-            layout = {"version": VERSION, "bioformats2raw.layout": 3}
-            self._write(root, _group(layout))
+            ome = {"version": VERSION, "bioformats2raw.layout": 3}
+            self._write(root, _ome_metadata.group(ome))
         self._describe_image(self._source, self._source_layouts())
         for layout in self._source_layouts():
             if self.saved_source:
@@ -416,56 +313,17 @@ class OmeZarr:
         """Write the metadata of an image, and list it where viewers look for it."""
         self._layouts[encoder.path] = layouts
         folder = self.path / encoder.path
-        ome: dict[str, Any] = {
-            "version": VERSION,
-            "multiscales": [self._multiscale(encoder, layouts)],
-        }
         extra: dict[str, Any] = {"kind": encoder.kind}
-        if encoder.kind != "image":
-            ome["image-label"] = {"version": VERSION, "source": {"image": "../../"}}
-        elif encoder is self._source:
+        if encoder is self._source:
             extra["saved"] = self.saved_source
-        self._write(folder / "zarr.json", _group(ome, extra))
+        ome = _ome_metadata.image(encoder, layouts, self.info)
+        self._write(folder / "zarr.json", _ome_metadata.group(ome, extra))
         if encoder.kind == "image":
             self._begin_timeline(encoder)
             self._list(self.path / "OME" / "zarr.json", "series", encoder.path)
         else:
             parent = self.path / "source" / "labels" / "zarr.json"
             self._list(parent, "labels", encoder.name)
-
-    def _multiscale(
-        self, encoder: Encoder, layouts: list[ArrayLayout]
-    ) -> dict[str, Any]:
-        sizes = self.info.pixel_size_um
-        axes: list[dict[str, str]] = []
-        for axis in "t" + encoder.axes:
-            described = {"name": axis, "type": _TYPES[axis]}
-            if axis == "t" and self.info.fps:
-                described["unit"] = "second"
-            elif axis in sizes:
-                described["unit"] = "micrometer"
-            axes.append(described)
-        datasets = []
-        for layout in layouts:
-            level = int(layout.name.rpartition("/")[2])
-            scale = [1 / self.info.fps if self.info.fps else 1.0]
-            shift = [0.0]
-            for axis in encoder.axes:
-                factor = 2**level if axis in "yx" else 1
-                pixel = float(sizes.get(axis, 1.0))
-                scale.append(pixel * factor)
-                shift.append(pixel * (factor - 1) / 2)
-            steps: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-            if level and encoder.kind == "image":  # the mean of 2 x 2 lies between them
-                steps.append({"type": "translation", "translation": shift})
-            path = str(level)
-            datasets.append({"path": path, "coordinateTransformations": steps})
-        return {
-            "name": encoder.name,
-            "axes": axes,
-            "datasets": datasets,
-            "type": "mean" if encoder.kind == "image" else "decimation",
-        }
 
     def _begin_timeline(self, encoder: Encoder) -> None:
         folder = self.path / encoder.path / "time"
@@ -478,7 +336,7 @@ class OmeZarr:
     def _list(self, path: Path, key: str, member: str) -> None:
         """Add a member to a list in a group's metadata."""
         found = self._stale.get(path) or read_json(path)
-        found = found or _group({"version": VERSION, key: []})
+        found = found or _ome_metadata.group({"version": VERSION, key: []})
         members: list[str] = found["attributes"]["ome"][key]
         if member not in members:
             members.append(member)
@@ -508,10 +366,3 @@ class OmeZarr:
                 extent.cover(longest)
             else:
                 extent.retry()
-
-
-def _group(ome: dict[str, Any], extra: dict[str, Any] | None = None) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"ome": ome}
-    if extra:
-        attributes["streamproc"] = extra
-    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}

@@ -72,6 +72,12 @@ class Plan:
         """The outputs that go to zarr."""
         return tuple(o for o in self.outputs if o.kind not in _SMALL)
 
+    def first_needed(self, start: int) -> int:
+        """Return the first frame that windows reach back to from ``start``."""
+        return min(
+            (w.frames(w.block(start)).start for w in self.windows), default=start
+        )
+
     def functions(self) -> list[Function]:
         """Return the users' functions, with the names they go by."""
         return [

@@ -3,12 +3,10 @@
 import contextlib
 import json
 import os
-import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -24,23 +22,26 @@ from .execution.inline import Inline
 from .execution.outbox import Emission, Outbox
 from .execution.protocol import Executor
 from .execution.threads import Threads
-from .folder import RunFolder, existing, fingerprint, new_folder, recorded
-from .frame import SourceInfo
-from .graph import Graph, Handle, Step
+from .folder import RunFolder, existing, fingerprint, new_folder
+from .job import Job, Saved, check_space, take_handles, title
 from .metrics import Metrics
-from .plan import Plan, Segment, make_plan
+from .plan import Plan, Segment
 from .plugins import load
 from .report import Report, make_report
 from .stage import rehearse
-from .store.ledger import RESERVED, Ledger
+from .store.chunks import ChunkRow
+from .store.ledger import Ledger
 from .store.lock import RunLock
 from .store.log import RawLog
+from .store.platform import NATIVE
 from .values import as_table, sql_types
-
-Saved = Mapping[str, Handle] | Handle | Sequence[Handle]
 
 #: Frames in flight at most, unless a window needs more.
 _IN_FLIGHT = 128
+#: Seconds that the end of a run waits for a camera or a function that hangs.
+_PATIENCE = 20.0
+#: Chunks up to which every shard is checked at resume, not only the last ones.
+_CHECK_ALL = 2_000_000
 #: Threads that run pure Python must not keep a commit waiting for the GIL.
 _SWITCH_INTERVAL = 0.0005
 
@@ -104,7 +105,7 @@ def start(
     """
     executor = dict(executor) if isinstance(executor, Mapping) else executor
     checked = parse_options({"executor": executor, **options})
-    graph, saved, wanted = _handles(save)
+    graph, saved, wanted = take_handles(save)
     job = Job(graph, saved, checked, wanted=wanted, frames=frames)
     return _launch(job, to)
 
@@ -186,246 +187,16 @@ def _difference(folder: RunFolder, job: "Job", past: Mapping[str, Any]) -> str:
     return f"{folder.path} cannot be resumed: {what}; start a new run instead"
 
 
-@dataclass
-class Job:
-    """What a run is to do, checked; nothing is on disk yet."""
-
-    graph: Graph
-    saved: Mapping[str, Step]
-    options: Options
-    wanted: Sequence[Step] = ()
-    frames: int | None = None
-    plan: Plan = field(init=False)
-
-    def __post_init__(self) -> None:
-        for name, step in self.saved.items():
-            _check_name(name, step)
-        if self.frames is not None and self.frames < 1:
-            raise ConfigError(f"frames must be >= 1, got {self.frames}")
-        self.plan = make_plan(self.graph, self.saved, self.wanted)
-        self._check_memory()
-
-    @property
-    def info(self) -> SourceInfo:
-        """What the source is."""
-        return self.graph.source.info
-
-    @property
-    def total(self) -> int | None:
-        """How many frames there will be; None where nobody knows."""
-        known = self.info.frames
-        if self.frames is None:
-            return known
-        return self.frames if known is None else min(known, self.frames)
-
-    @property
-    def is_logged(self) -> bool:
-        """Whether frames go through the raw log."""
-        return self.info.live and self.options.log != "none"
-
-    @property
-    def keeps_raw(self) -> bool:
-        """Whether the raw log stays as the saved image."""
-        log = self.options.log
-        return self.is_logged and not isinstance(log, str) and log.keep_raw
-
-    @property
-    def saves_source(self) -> bool:
-        """Whether the image ``source`` has pixels."""
-        return self.keeps_raw or "source" in self.saved
-
-    @property
-    def window_bytes(self) -> int:
-        """Bytes of the frames that windows reach over."""
-        reach = max((w.window + w.every for w in self.plan.windows), default=0)
-        return reach * self.info.nbytes
-
-    @property
-    def keep_windows(self) -> bool:
-        """Whether the frames of windows fit in half of the memory allowed."""
-        return self.window_bytes <= self.options.limits.memory // 2
-
-    def _check_memory(self) -> None:
-        log = self.options.log
-        if self.is_logged and not self.keeps_raw and "source" in self.saved:
-            raise ConfigError(
-                "save: 'source' is saved but log.keep_raw is false; "
-                "set keep_raw: true or do not save it"
-            )
-        if log == "none" and not self.info.live:
-            raise ConfigError(
-                "log: none is for live sources; a recording needs no raw log"
-            )
-        again = self.info.random_access or self.is_logged
-        if not again and not self.keep_windows:
-            raise ConfigError(
-                f"background needs {self.window_bytes / 1e6:.0f} MB of frames in "
-                "memory (this source is read once), more than half of limits.memory "
-                f"({self.options.limits.memory / 1e6:.0f} MB); raise it or shorten "
-                "the window"
-            )
-
-    def not_resumable(self) -> str | None:
-        """Return why this run could not be resumed by another process."""
-        if self.graph.form is None:
-            return "its source is a Python object, not a named source"
-        if self.info.live and not self.is_logged:
-            return "log: none keeps no frames"
-        for function in self.plan.functions():
-            if not function.importable:
-                return f"function {function.name!r} cannot be imported by name"
-        return None
-
-    def function_hashes(self) -> dict[str, str]:
-        """Return a hash of the source text of each function, by name."""
-        from hashlib import sha256
-
-        from .plan import source_text
-
-        return {
-            f.name: sha256(source_text(f.call).encode()).hexdigest()[:16]
-            for f in self.plan.functions()
-        }
-
-    def document(self) -> dict[str, Any]:
-        """Return what ``pipeline.yaml`` says: a pipeline that runs again."""
-        graph: dict[str, Any] = {}
-        for step in self.plan.steps:
-            if step.role == "source":
-                continue
-            parameters = {
-                k: list(v) if isinstance(v, tuple) else v
-                for k, v in step.parameters.items()
-            }
-            inputs = [i.name for i in step.inputs]
-            if step.operator == "measure" and len(inputs) > 1:
-                parameters["intensity"] = inputs.pop()
-            of: Any = inputs[0] if len(inputs) == 1 else inputs
-            graph[step.name] = {step.operator: parameters, "of": of}
-        options = self.options.model_dump()
-        past = {
-            "frames": self.frames,
-            "not_resumable": self.not_resumable(),
-            "source_identity": self.info.identity,
-            "functions": self.function_hashes(),
-            "ran": [s.name for s in self.wanted],
-        }
-        return {
-            "source": _absolute(self.graph.form) or {"object": repr(self.graph.source)},
-            "graph": graph,
-            "save": {name: step.name for name, step in self.saved.items()},
-            **options,
-            "recorded": recorded(past, self.plan.identity(self.info.identity)),
-        }
-
-
-def _absolute(form: object) -> Any:  # YAML
-    """Return the source's YAML form with paths that hold from any folder."""
-    from .plugins import source_form
-
-    full = source_form(form)
-    if full is None:
-        return None
-    name, parameters = next(iter(full.items()))
-    path = parameters.get("path")
-    if isinstance(path, str) and "://" not in path:
-        parameters["path"] = os.path.abspath(path)  # keeps globs
-    elif isinstance(path, list):
-        parameters["path"] = [os.path.abspath(p) for p in path]
-    return {
-        name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
-    }
-
-
-def _handles(save: Saved) -> tuple[Graph, dict[str, Step], list[Step]]:
-    """Return the graph, what is saved by name, and what only runs."""
-    named: dict[str, Handle] = {}
-    alone: list[Handle] = []
-    if isinstance(save, Mapping):
-        named = dict(save)
-    elif isinstance(save, Handle):
-        alone = [save]
-    else:
-        alone = list(save)
-    handles = [*named.values(), *alone]
-    for handle in handles:
-        if not isinstance(handle, Handle):
-            raise ConfigError(
-                f"save: needs handles such as sp.open(...).label(), got {handle!r}"
-            )
-    if not handles:
-        raise ConfigError(
-            "save: nothing to run; give a mapping of names to handles, or a handle "
-            "to run without saving"
-        )
-    graph = handles[0].graph
-    if any(handle.graph is not graph for handle in handles):
-        raise ConfigError("save: the handles come from two sources; a run has one")
-    saved = {name: handle.step for name, handle in named.items()}
-    return graph, saved, [handle.step for handle in alone]
-
-
-def _check_name(name: str, step: Step) -> None:
-    from .graph import is_name
-
-    if not is_name(name):
-        raise ConfigError(f"save: {name!r} is no name; use letters, digits, _ and -")
-    if (step.role == "source") != (name == "source"):
-        raise ConfigError(
-            f"save: the source is always saved under the name 'source', "
-            f"and nothing else is; got {name!r} for step {step.name!r}"
-        )
-    if step.kind in ("table", "value") and name.lower() in RESERVED:
-        raise ConfigError(
-            f"save: {name!r} is a table of the engine; name this step otherwise"
-        )
-
-
 def _launch(job: Job, to: str | Path | None) -> "Run":
-    path = Path(to) if to is not None else new_folder(_title(job))
+    path = Path(to) if to is not None else new_folder(title(job))
     folder = RunFolder(path)
-    _check_space(job, path)
+    check_space(job, path)
     folder.create(job.document())
     try:
         return Run(job, folder, resumed=False)
     except BaseException:
         folder.remove()
         raise
-
-
-def _title(job: Job) -> str:
-    form = job.graph.form
-    if isinstance(form, Mapping):
-        name, parameters = next(iter(form.items()))
-        path = parameters.get("path") if isinstance(parameters, Mapping) else None
-        return Path(path).stem if isinstance(path, str) else str(name)
-    return Path(str(form)).stem if form is not None else "run"
-
-
-def _check_space(job: Job, path: Path) -> None:
-    """Refuse a run whose uncompressed images cannot fit.
-
-    Raises
-    ------
-    StoreError
-        Naming what is needed, what is free and the reserve.
-    """
-    parent = next(p for p in [path.absolute(), *path.absolute().parents] if p.exists())
-    try:
-        free = shutil.disk_usage(parent).free
-    except OSError as error:
-        raise StoreError(f"cannot use {parent}: {error}") from error
-    reserve = job.options.limits.disk_reserve
-    needed = 0
-    if job.saves_source and job.options.store.images == "none":
-        per_frame = job.info.nbytes * (4 / 3 if job.options.store.pyramid else 1)
-        needed = int(per_frame * (job.total or 1))
-    if free - needed < reserve:
-        raise StoreError(
-            f"disk of {parent} has {free / 1e9:.1f} GB free; this run needs about "
-            f"{needed / 1e9:.1f} GB, limits.disk_reserve keeps {reserve / 1e9:.1f} GB; "
-            "make room, save less, or lower the reserve"
-        )
 
 
 class Run:
@@ -467,6 +238,11 @@ class Run:
     def total(self) -> int | None:
         """How many frames there will be; None where nobody knows."""
         return self.job.total
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended yet, files closed."""
+        return self._thread.is_alive()
 
     def wait(self, timeout: float | None = None) -> Report:
         """Wait for the end and return the report.
@@ -545,14 +321,14 @@ class Run:
     def _prepare(self, resumed: bool) -> None:
         job, options = self.job, self.job.options
         self._ledger = Ledger(self.folder.ledger, durability=options.store.durability)
-        first = self._ledger.first_pending()
+        self._first = self._ledger.first_pending()
         self._sink = self._open_sink()
         plan = self._encoding_plan()
         admission = self._admission()
         self._repair(resumed)
         self._warm(plan)
         budget = self._budget = Budget(
-            max(options.limits.memory // 2, 1),
+            options.limits.memory // 4,
             max([_IN_FLIGHT, *(2 * w.every for w in plan.windows)]),
         )
         if plan.streamed:
@@ -580,7 +356,7 @@ class Run:
             committer,
             budget,
             self.metrics,
-            start=first,
+            start=self._first,
             states=self._ledger.states(),
             on_error=options.on_error,
             keep_windows=job.keep_windows,
@@ -644,44 +420,51 @@ class Run:
         source, frames = self.job.graph.source, self.job.frames
         if self.job.is_logged:
             self._log = RawLog(
-                self.folder.path, self.folder.images, self._log_writer, self._platform()
+                self.folder.path,
+                self.folder.images,
+                self._log_writer,
+                NATIVE,
+                first=self.job.plan.first_needed(self._first),
             )
             return Live(
                 source,
                 self._log,
                 frames,
-                hot_bytes=self.job.options.limits.memory // 4,
+                hot_bytes=self.job.options.limits.memory // 8,
                 failed=lambda error: self._engine.fail(error),
             )
         if self.job.info.random_access:
             return Recording(source, frames)
         return InOrder(source, frames)
 
-    def _platform(self) -> Any:  # the store's
-        from .store.platform import NATIVE
-
-        return NATIVE
-
     def _repair(self, resumed: bool) -> None:
         """Bring the store in line with the ledger after whatever ended the last run."""
         if not resumed:
             return
-        from .store.chunks import ChunkRow
-
-        since = int(self._ledger.get("synced_upto") or 0)
-        rows = [
+        ledger = self._ledger
+        since = 0
+        if ledger.query("SELECT count(*) FROM chunks")[0][0] > _CHECK_ALL:
+            since = int(ledger.get("synced_upto") or 0)
+        rows = (
             ChunkRow(*row)
-            for row in self._ledger.query(
+            for row in ledger.query(
                 "SELECT * FROM chunks WHERE frame >= ? ORDER BY array, frame, chunk",
                 (since - 255,),
             )
-        ]
-        times = self._ledger.query("SELECT frame, time FROM frames ORDER BY frame")
+        )
+        times = ledger.query(
+            "SELECT frame, time FROM frames WHERE frame >= ? ORDER BY frame", (since,)
+        )
         repair = self._sink.recover(rows, times, since)
+        if self._log is not None:
+            logged = self._log_writer.recover(self._log.rows(), since)
+            if self._drops_log:
+                logged.lost.clear()
+            repair.merge(logged)
         for what in ("rebuilt", "trimmed", "removed", "lost"):
             found = getattr(repair, what)
             if found:
-                self._ledger.event("repair", f"{what}: {found}")
+                ledger.event("repair", f"{what}: {found}")
                 self.folder.log("repair", f"{what}: {found}")
 
     def _warm(self, plan: Plan) -> None:
@@ -734,25 +517,25 @@ class Run:
 
     def _release_log(self, committed: int) -> None:
         """Delete log shards that neither a window nor a pending frame reaches."""
-        needed = min(
-            (w.frames(w.block(committed)).start for w in self.job.plan.windows),
-            default=committed,
-        )
-        self._log_writer.delete_shards(needed)
+        self._log_writer.delete_shards(self.job.plan.first_needed(committed))
 
     # --- while it goes on -------------------------------------------------------
 
     def _run(self) -> None:
         """Run the engine to its end, then close everything (the run's thread)."""
-        with _quick_switching(), _single_threaded_opencv():
-            self._executor.start(self._engine.deliver)
-            driver = threading.Thread(target=self._engine.drive, name="driver")
-            committer = threading.Thread(target=self._engine.commit, name="committer")
-            driver.start()
-            committer.start()
-            committer.join()
-            self._executor.close()
-            driver.join()
+        engine = self._engine
+        try:
+            with _quick_switching(), _single_threaded_opencv():
+                self._executor.start(engine.deliver)
+                # a daemon: a camera or a function that hangs cannot hold up the end
+                driver = threading.Thread(target=engine.drive, name="driver")
+                driver.daemon = True
+                driver.start()
+                engine.commit()
+                self._executor.close(_PATIENCE)
+                driver.join(_PATIENCE)
+        except BaseException as error:  # told by wait(), like any other failure
+            engine.fail(error)
         self.metrics.finished = time.perf_counter()
         self._end()
 
@@ -785,7 +568,9 @@ class Run:
                 if self._drops_log and self._state == "finished":
                     self._log_writer.delete_all()
                 self._ledger.set("clean", "yes")
-                self._ledger.set("synced_upto", str(self.metrics.counters.done))
+                counters = self.metrics.counters
+                settled = counters.admitted - counters.pending
+                self._ledger.set("synced_upto", str(settled))
             self._record_end()
         except (StreamprocError, OSError) as error:
             self._state, self._reason = "stopped", self._reason or one_line(error)

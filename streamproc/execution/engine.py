@@ -37,6 +37,8 @@ class Entry:
     windows: dict[str, WindowValue]
     error: str | None = None
     exception: BaseException | None = None
+    #: the run ends before this frame, which gets no row
+    fatal: BaseException | None = None
     #: highest level whose results are in
     level: int = -1
     ready: bool = False
@@ -93,7 +95,7 @@ class Engine:
         """Feed frames to the executor until the source ends or `stop` (driver)."""
         fed = self._start
         try:
-            first = self._windows.first_needed(self._start)
+            first = self._plan.first_needed(self._start)
             for item in self._admission.frames(first):
                 if self._stopping:
                     break
@@ -140,11 +142,9 @@ class Engine:
             self.fail(error)
 
     def _finished(self) -> bool:
-        if self.failure is not None:
+        if self._stopping:
             return True
-        return self._fed is not None and (
-            self._next_commit >= self._fed or self._stopping
-        )
+        return self._fed is not None and self._next_commit >= self._fed
 
     def _take(self, item: Result | Gap | int | None) -> None:
         if isinstance(item, Result):
@@ -155,9 +155,6 @@ class Engine:
             self._fed = item
 
     def _take_result(self, result: Result) -> None:
-        if result.fatal is not None:
-            self.fail(result.fatal)
-            return
         entry = self._entries.get(result.frame)
         if entry is None:
             return
@@ -167,8 +164,13 @@ class Engine:
         totals = self._metrics.seconds
         for name, seconds in result.seconds.items():
             totals[name] = totals.get(name, 0.0) + seconds
-        if result.error is not None:
+        if result.fatal is not None:
+            entry.error, entry.fatal = one_line(result.fatal), result.fatal
+        elif result.error is not None:
             entry.error, entry.exception = result.error, result.exception
+            if self._on_error == "stop":
+                entry.fatal = FrameError(f"frame {result.frame}: {result.error}")
+                entry.fatal.__cause__ = result.exception
         else:
             entry.values.update(result.values)
             entry.encoded.update(result.encoded)
@@ -213,6 +215,9 @@ class Engine:
                 # a user's ordered step may fail in any way
                 entry.error = f"step {step.name!r}: {one_line(error)}"
                 entry.exception = error
+                if self._on_error == "stop":
+                    entry.fatal = FrameError(f"frame {entry.ref.frame}: {entry.error}")
+                    entry.fatal.__cause__ = error
                 return
             entry.values[step.name] = value
             if step.name in saved:
@@ -234,13 +239,13 @@ class Engine:
         while self.failure is None:
             group: list[Entry] = []
             number = self._next_commit
-            stop: Entry | None = None
+            fatal: BaseException | None = None
             while len(group) < GROUP:
                 entry = self._entries.get(number)
                 if entry is None or not entry.ready:
                     break
-                if entry.error is not None and self._on_error == "stop":
-                    stop = entry
+                if entry.fatal is not None:
+                    fatal = entry.fatal
                     break
                 group.append(entry)
                 number += 1
@@ -250,10 +255,8 @@ class Engine:
                     del self._entries[entry.ref.frame]
                 self._next_commit = number
                 self._budget.release(sum(e.nbytes for e in group), len(group))
-            if stop is not None:
-                error = FrameError(f"frame {stop.ref.frame}: {stop.error}")
-                error.__cause__ = stop.exception
-                self.fail(error)
+            if fatal is not None:
+                self.fail(fatal)
             if len(group) < GROUP:
                 return
 

@@ -24,5 +24,5 @@ class Inline:
     def cancel(self) -> None:
         """Do nothing: no task waits."""
 
-    def close(self) -> None:
+    def close(self, patience: float) -> None:
         """Do nothing: no task runs."""

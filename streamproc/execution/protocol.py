@@ -118,6 +118,6 @@ class Executor(Protocol):
         """Forget what has not started."""
         ...
 
-    def close(self) -> None:
-        """Wait for what is running, and end."""
+    def close(self, patience: float) -> None:
+        """Wait up to ``patience`` seconds for what is running, and end."""
         ...

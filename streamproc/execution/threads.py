@@ -1,6 +1,7 @@
 """The default executor: threads of this process, no pixel copied."""
 
 import threading
+import time
 from collections import deque
 from queue import SimpleQueue
 
@@ -56,12 +57,13 @@ class Threads:
             except IndexError:
                 return
 
-    def close(self) -> None:
+    def close(self, patience: float) -> None:
         """Let the threads finish what they run, and end."""
         for _ in self._threads:
             self._tokens.put(False)
+        end = time.monotonic() + patience
         for thread in self._threads:
-            thread.join()
+            thread.join(max(end - time.monotonic(), 0.0))
         self._threads.clear()
 
     def _take(self) -> Work | None:

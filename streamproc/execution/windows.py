@@ -33,12 +33,6 @@ class Windows:
         self._held: list[FrameRef] = []
         self._values: dict[str, WindowValue] = {}
 
-    def first_needed(self, start: int) -> int:
-        """Return the first frame that must be at hand to go on at ``start``."""
-        return min(
-            (w.frames(w.block(start)).start for w in self._windows), default=start
-        )
-
     def admit(self, ref: FrameRef) -> Iterator[FrameRef]:
         """Take a frame; yield those that may run now, in order."""
         if not self._windows:

@@ -104,7 +104,7 @@ def operator(
         spec = Operator(kernel.__name__, kernel, takes, gives, optional)
 
         @wraps(kernel)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401  # the overloads say what
+        def checked(*args: P.args, **kwargs: P.kwargs) -> Any:  # the overloads say what
             given = dict(kwargs)
             axis = cast("int | None", given.pop("channel_axis", None))
             named = {name: given.pop(name) for name in spec.inputs if name in given}

@@ -13,9 +13,6 @@ from ..frame import Array
 from ._jit import jit
 from ._pixels import lines
 
-#: Up to this label, a table over all labels is quicker than sorting.
-_DENSE = 1 << 22
-
 
 @dataclass(frozen=True, slots=True)
 class Runs:
@@ -49,7 +46,8 @@ def find_runs(image: Array) -> Runs:
 
 def number_values(values: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the distinct values, ascending, and the place of each value in them."""
-    if not len(values) or int(values.max()) > _DENSE:
+    # a table over all labels is quicker than sorting, unless they are few and large
+    if not len(values) or int(values.max()) > 65536 + 4 * len(values):
         present, place = np.unique(values, return_inverse=True)
         return present.astype(np.int64), place.astype(np.int64)
     place = np.zeros(int(values.max()) + 1, np.int64)

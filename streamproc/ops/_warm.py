@@ -8,7 +8,7 @@ from .filters import gaussian, median
 from .labeling import label, remove_small_objects
 from .measurement import PROPERTIES, measure
 from .morphology import binary_opening, white_tophat
-from .thresholding import find_threshold
+from .thresholding import find_threshold, threshold
 
 
 def warm(dtype: DTypeLike, ndim: int = 2) -> None:
@@ -32,6 +32,8 @@ def warm(dtype: DTypeLike, ndim: int = 2) -> None:
         median(plane, size=7 if ndim == 2 else 3)
         white_tophat(plane, radius=4)
         find_threshold(plane)
+        threshold(plane, method="local", block_size=3)
+        threshold(plane, method="local", block_size=3, weights="mean")
         subtract_background(plane, mean_frame([plane, plane]))
     mask = binary_opening(image > 0, radius=4)
     labels = label(mask)

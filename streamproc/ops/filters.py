@@ -55,8 +55,8 @@ def gaussian(
 
     Examples
     --------
-    >>> gaussian([[0, 0, 0], [0, 4, 0], [0, 0, 0]], sigma=1).round(2)[1].tolist()
-    [0.5, 0.8199999928474426, 0.5]
+    >>> (gaussian([[0, 0, 0], [0, 4, 0], [0, 0, 0]]) * 4).round()[1].tolist()
+    [2.0, 3.0, 2.0]
     """
     plane = pixels(image)
     return _smooth(plane.astype(np.float32, copy=False), per_axis(sigma, plane.ndim))
@@ -104,8 +104,8 @@ def difference_of_gaussians(
 
     Examples
     --------
-    >>> difference_of_gaussians([[5, 5], [5, 5]]).tolist()
-    [[0.0, 0.0], [0.0, 0.0]]
+    >>> bool((abs(difference_of_gaussians([[5, 5], [5, 5]])) < 1e-6).all())
+    True
     """
     plane = pixels(image)
     low = per_axis(low_sigma, plane.ndim, "low_sigma")
@@ -118,7 +118,8 @@ def difference_of_gaussians(
             f"high_sigma must be >= low_sigma, got {high_sigma} and {low_sigma}"
         )
     floats = plane.astype(np.float32, copy=False)
-    return np.subtract(_smooth(floats, low), _smooth(floats, high))
+    narrow, wide = _smooth(floats, low), _smooth(floats, high)
+    return np.subtract(narrow, wide, out=narrow)
 
 
 @operator(("image", "mask"), gives=None)

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 from ..errors import ConfigError, FrameError, nearest
 from ..frame import Array
 from ..table import Measurements
-from ._moments import Geometry, Intensity, geometry, intensities, perimeters
+from ._moments import Geometry, Intensity, geometry, intensities
 from ._operator import operator
+from ._perimeter import perimeters
 from ._pixels import numbers, pixels
 from ._runs import find_runs, number_values
 

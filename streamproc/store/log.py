@@ -80,19 +80,18 @@ class LogAddress:
         return Frame(pixels, record.source_index, record.time, metadata)
 
 
-def read_journal(path: Path, array: str) -> tuple[list[Record], int]:
-    """Return the whole records, and the length in bytes up to the last of them."""
-    records: list[Record] = []
+def read_journal(path: Path, array: str) -> Iterator[tuple[Record, int]]:
+    """Yield the whole records, each with the file's length up to its end."""
+    if not path.exists():
+        return
     end = 0
-    if path.exists():
-        with path.open("rb") as file:
-            for line in file:
-                record = Record.parse(line, array, len(records))
-                if record is None:
-                    break
-                records.append(record)
-                end += len(line)
-    return records, end
+    with path.open("rb") as file:
+        for frame, line in enumerate(file):
+            record = Record.parse(line, array, frame)
+            if record is None:
+                return
+            end += len(line)
+            yield record, end
 
 
 def count_admitted(path: Path) -> int:
@@ -110,34 +109,49 @@ def count_admitted(path: Path) -> int:
 class RawLog:
     """Appends live frames: pixels synced, then journal synced, then visible.
 
-    A frame is admitted when `admit` returns it.
+    A frame is admitted when `admit` returns it. ``first`` is the first frame that an
+    earlier process admitted and this one still needs.
     """
 
     def __init__(
-        self, folder: Path, root: Path, writer: ShardWriter, platform: Platform
+        self,
+        folder: Path,
+        root: Path,
+        writer: ShardWriter,
+        platform: Platform,
+        *,
+        first: int = 0,
     ) -> None:
         self._root = root
         self._writer = writer
         self._platform = platform
         self._path = folder / JOURNAL
-        self.records, end = read_journal(self._path, writer.layout.name)
-        writer.recover([row for record in self.records for row in record.chunks])
+        self.admitted, self.next_source_index, end = 0, 0, 0
+        self._first = first
+        self._records: list[Record] = []
+        for record, length in read_journal(self._path, writer.layout.name):
+            if self.admitted >= first:
+                self._records.append(record)
+            self.admitted, end = self.admitted + 1, length
+            self.next_source_index = record.source_index + 1
         try:
             self._file = self._path.open("ab")
             self._file.truncate(end)
             self._file.seek(end)
         except OSError as error:
             raise StoreError(f"cannot write {self._path}: {one_line(error)}") from error
-        self.admitted = len(self.records)
-        self.next_source_index = (
-            self.records[-1].source_index + 1 if self.records else 0
-        )
+
+    def rows(self) -> Iterator[ChunkRow]:
+        """Yield where every admitted frame lies."""
+        for record, _ in read_journal(self._path, self._writer.layout.name):
+            yield from record.chunks
 
     def refs(self, start: int) -> Iterator[FrameRef]:
         """Yield what an earlier process admitted, from frame ``start`` on."""
-        for number, record in enumerate(self.records[start:], start):
-            yield self._ref(number, record, None)
-        self.records = []
+        for number, record in enumerate(self._records, self._first):
+            if number >= start:
+                yield self._ref(number, record, None)
+        self._records = []
 
     def admit(self, items: Sequence[Frame | Unreadable]) -> list[FrameRef]:
         """Append frames, make them durable and return them, hot.

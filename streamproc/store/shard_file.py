@@ -106,6 +106,45 @@ def tight_size(index: NDArray[np.uint64]) -> int:
     return end_of(index) + BLOCK
 
 
+class OpenShard:
+    """An open shard file, and what of it is visible, synced and staged."""
+
+    __slots__ = (
+        "block",
+        "dirty",
+        "end",
+        "fd",
+        "index",
+        "key",
+        "path",
+        "present",
+        "published_end",
+        "size",
+        "staged",
+        "synced",
+    )
+
+    def __init__(
+        self, path: Path, fd: int, index: NDArray[np.uint64], size: int
+    ) -> None:
+        self.path, self.fd, self.index, self.size = path, fd, index, size
+        self.key = path.name
+        self.present = set(np.flatnonzero(index[:, 0] != EMPTY).tolist())
+        self.end = self.published_end = end_of(index)
+        #: (slot, offset, length) not yet in the index; the first `synced` are on disk
+        self.staged: list[tuple[int, int, int]] = []
+        self.synced = 0
+        self.dirty = False
+        self.block = aligned_empty(BLOCK)
+
+    def roll_back(self) -> None:
+        """Forget what is staged; its room is used again."""
+        self.present.difference_update(slot for slot, _, _ in self.staged)
+        self.staged.clear()
+        self.synced = 0
+        self.end = self.published_end
+
+
 def _copy(path: Path, fd: int, end: int, platform: Platform) -> None:
     if not end:
         return

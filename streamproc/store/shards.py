@@ -10,95 +10,28 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import StoreError
 from . import shard_file
 from .chunks import ChunkRow, read_chunk, read_frame, verify
 from .codecs import Chunk, crc32c
 from .extent import Extent
+from .gather import Gather
 from .layout import ArrayLayout
 from .platform import (
     BLOCK,
     NATIVE,
-    Bytes,
     Durability,
     Platform,
-    aligned_empty,
     explained,
     padded,
 )
 from .repair import Repair, repair_shards
+from .shard_file import OpenShard
 
 __all__ = ["ChunkRow", "ShardWriter", "read_chunk", "read_frame", "verify"]
-
-#: Chunks are gathered in buffers, written in the background while the next one fills.
-_BUFFERS, _BUFFER_BYTES = 4, 4 << 20
-#: Smaller writes are not worth a thread.
-_THREAD_BYTES = 1 << 20
-_ZEROS = np.zeros(BLOCK, np.uint8)
-
-
-class _Shard:
-    """An open shard file, and what of it is visible, synced and staged."""
-
-    __slots__ = (
-        "block",
-        "dirty",
-        "end",
-        "fd",
-        "index",
-        "key",
-        "path",
-        "present",
-        "published_end",
-        "size",
-        "staged",
-        "synced",
-    )
-
-    def __init__(
-        self, path: Path, fd: int, index: NDArray[np.uint64], size: int
-    ) -> None:
-        self.path, self.fd, self.index, self.size = path, fd, index, size
-        self.key = path.name
-        self.present = set(np.flatnonzero(index[:, 0] != shard_file.EMPTY).tolist())
-        self.end = self.published_end = shard_file.end_of(index)
-        #: (slot, offset, length) not yet in the index; the first `synced` are on disk
-        self.staged: list[tuple[int, int, int]] = []
-        self.synced = 0
-        self.dirty = False
-        self.block = aligned_empty(BLOCK)
-
-    def roll_back(self) -> None:
-        self.present.difference_update(slot for slot, _, _ in self.staged)
-        self.staged.clear()
-        self.synced = 0
-        self.end = self.published_end
-
-
-class _Buffer:
-    """Aligned memory that becomes one write."""
-
-    __slots__ = ("fill", "memory", "offset", "shard", "write")
-
-    def __init__(self, size: int) -> None:
-        self.memory: Bytes = aligned_empty(size)
-        self.fill = 0
-        self.offset = 0
-        self.shard: _Shard | None = None
-        self.write: Future[None] | None = None
-
-    def wait(self) -> None:
-        """Wait until its write is done, if there is one; then it is empty."""
-        write, self.write = self.write, None
-        if write is not None:
-            self.fill = 0
-            write.result()
 
 
 class ShardWriter:
@@ -151,9 +84,8 @@ class ShardWriter:
         self._places = layout.places
         self._failed = False
         self._group = -1
-        self._shards: list[_Shard] = []
-        self._buffers = [_Buffer(min(_BUFFER_BYTES, layout.full_size))]
-        self._buffer = self._buffers[0]
+        self._shards: list[OpenShard] = []
+        self._gather = Gather(layout.full_size, platform, self._background)
         self._pool: ThreadPoolExecutor | None = None
         self._tightening: dict[int, Future[None]] = {}
         self._lock = threading.Lock()
@@ -196,7 +128,7 @@ class ShardWriter:
                 part, slot = places[number]
                 shard = shards[part]
                 offset = shard.end
-                self._gather(shard, data, size)
+                self._gather.put(shard, data)
                 shard.staged.append((base + slot, offset, size))
                 shard.present.add(base + slot)
                 crc = crc32c(data)
@@ -207,7 +139,7 @@ class ShardWriter:
         """Put all that was appended on the disk, one write per run and one sync."""
         self._require_sound()
         with self._consistent():
-            self._write_all()
+            self._gather.flush()
             for shard in self._shards:
                 if shard.dirty and self._durability == "power":
                     self._platform.sync(shard.fd)
@@ -311,61 +243,7 @@ class ShardWriter:
             return all(size == layout.chunk_bytes for size in sizes)
         return min(sizes) > 0 and max(sizes) <= layout.room
 
-    def _gather(self, shard: _Shard, data: Chunk, size: int) -> None:
-        """Copy a chunk into the buffers, which are written as they fill."""
-        source = np.frombuffer(data, np.uint8)
-        at = 0
-        while at < size:
-            buffer = self._buffer
-            if buffer.fill and buffer.shard is not shard:
-                self._submit()
-                buffer = self._buffer
-            buffer.wait()
-            fill, memory = buffer.fill, buffer.memory
-            if not fill:
-                buffer.shard, buffer.offset = shard, shard.end
-            part = min(size - at, len(memory) - fill)
-            memory[fill : fill + part] = source[at : at + part]
-            at += part
-            room = padded(part)
-            if room > part:
-                memory[fill + part : fill + room] = _ZEROS[: room - part]
-            buffer.fill = fill + room
-            shard.end += room
-            if buffer.fill == len(memory):
-                self._submit()
-
-    def _submit(self) -> None:
-        """Hand the buffer to the background and go on with the next one."""
-        buffer = self._buffer
-        if buffer.fill < _THREAD_BYTES:
-            self._write(buffer)
-            buffer.fill = 0
-            return
-        buffer.write = self._background().submit(self._write, buffer)
-        if len(self._buffers) < _BUFFERS:
-            self._buffers.append(_Buffer(len(buffer.memory)))
-            self._buffer = self._buffers[-1]
-        else:
-            at = self._buffers.index(buffer)
-            self._buffer = self._buffers[(at + 1) % _BUFFERS]
-
-    def _write(self, buffer: _Buffer) -> None:
-        shard = buffer.shard
-        if shard is not None and buffer.fill:
-            shard.dirty = True
-            part = buffer.memory[: buffer.fill]
-            self._platform.write_at(shard.fd, part, buffer.offset)
-
-    def _write_all(self) -> None:
-        buffer = self._buffer
-        if buffer.write is None:
-            self._write(buffer)
-            buffer.fill = 0
-        for buffer in self._buffers:
-            buffer.wait()
-
-    def _publish(self, shard: _Shard) -> None:
+    def _publish(self, shard: OpenShard) -> None:
         fresh = shard.staged[: shard.synced]
         index = shard.index.copy()
         for slot, offset, size in fresh:
@@ -397,7 +275,7 @@ class ShardWriter:
             self._close_files()
             raise
 
-    def _open(self, key: str) -> _Shard:
+    def _open(self, key: str) -> OpenShard:
         """Open a shard at its full size, making it where there is none."""
         path = self.folder / key
         full = self.layout.full_size
@@ -419,7 +297,7 @@ class ShardWriter:
                 platform=self._platform,
                 durability=self._durability,
             )
-        return _Shard(path, self._platform.open(path), index, full)
+        return OpenShard(path, self._platform.open(path), index, full)
 
     def _finish_group(self, worth: int) -> None:
         """Sync the open shards with their indexes, close them, have them tightened.
@@ -442,7 +320,7 @@ class ShardWriter:
                     self._tighten, loose
                 )
 
-    def _tighten(self, shards: list[_Shard]) -> None:
+    def _tighten(self, shards: list[OpenShard]) -> None:
         for shard in shards:
             try:
                 shard_file.create(
@@ -475,10 +353,7 @@ class ShardWriter:
         self._tightening.clear()
 
     def _drop(self) -> None:
-        for buffer in self._buffers:
-            with suppress(OSError):
-                buffer.wait()
-            buffer.shard, buffer.fill = None, 0
+        self._gather.drop()
         for shard in self._shards:
             shard.roll_back()
 

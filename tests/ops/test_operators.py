@@ -128,6 +128,53 @@ def test_warm_takes_any_dtype(dtype: str, ndim: int) -> None:
     ops.warm(dtype, ndim)
 
 
+_AFTER_WARM = """
+import sys
+import numpy as np
+from streamproc import ops
+
+def compiled():
+    return {
+        f"{module}.{name}": tuple(map(str, value.signatures))
+        for module, contents in list(sys.modules.items())
+        if module.startswith("streamproc.ops.")
+        for name, value in vars(contents).items()
+        if hasattr(value, "signatures")
+    }
+
+dtype, shape = sys.argv[1], tuple(map(int, sys.argv[2].split(",")))
+ops.warm(dtype, len(shape))
+before = compiled()
+assert before, "no kernel found"
+image = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+for frame in (image, ops.gaussian(image)):
+    for size in (3, 9)[: 4 - len(shape)]:
+        ops.median(frame, size=size)
+    ops.difference_of_gaussians(frame)
+    for radius in (1, 6):
+        ops.white_tophat(frame, radius=radius)
+    ops.subtract_background(frame, ops.mean_frame([frame, frame, frame]))
+    for method in ("otsu", "li", "triangle", "local"):
+        mask = ops.threshold(frame, method=method)
+    mask = ops.fill_holes(ops.binary_closing(ops.binary_opening(mask, radius=5)))
+    labels = ops.remove_small_objects(ops.label(ops.remove_small_objects(mask)))
+    ops.measure(labels, frame)
+    ops.measure(labels, np.stack([frame, frame]))
+    if len(shape) == 2:
+        ops.measure(labels, frame, properties=("perimeter", "eccentricity", "bbox"))
+new = {n: set(s) - set(before.get(n, ())) for n, s in compiled().items()}
+print({n: s for n, s in new.items() if s} or "nothing")
+"""
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", ">u2", "float32"])
+@pytest.mark.parametrize("shape", ["40,50", "7,20,30"])
+def test_after_warm_nothing_is_compiled(dtype: str, shape: str) -> None:
+    command = [sys.executable, "-c", _AFTER_WARM, dtype, shape]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "nothing"
+
+
 def test_importing_operators_imports_no_scikit_image() -> None:
     code = "import sys, streamproc.ops; sys.exit('skimage' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -22,18 +22,26 @@ from streamproc.store.chunks import ChunkRow, verify
 from streamproc.store.platform import EMULATED, NATIVE, Platform
 from streamproc.store.repair import Repair
 
+#: Anything may come out of a zarr group, as far as its annotations go.
+open_group: Any = zarr.open_group
+open_array: Any = zarr.open_array
+
 
 @pytest.fixture(params=[NATIVE, EMULATED], ids=["native", "emulated"])
 def platform(request: pytest.FixtureRequest) -> Platform:
-    return request.param
+    found: Platform = request.param
+    return found
 
 
 def source(
     shape: tuple[int, ...] = (300, 401),
     axes: str = "yx",
-    **more: Any,  # noqa: ANN401
+    **more: Any,
 ) -> SourceInfo:
-    settings = {"dtype": np.dtype("u2"), "pixel_size_um": {"y": 0.65, "x": 0.65}}
+    settings: dict[str, Any] = {
+        "dtype": np.dtype("u2"),
+        "pixel_size_um": {"y": 0.65, "x": 0.65},
+    }
     return SourceInfo(shape=shape, axes=axes, identity="test", **(settings | more))
 
 
@@ -56,7 +64,7 @@ class Recording:
         self,
         path: Path,
         info: SourceInfo,
-        **settings: Any,  # noqa: ANN401
+        **settings: Any,
     ) -> None:
         self.info = info
         settings.setdefault("saved_source", True)
@@ -101,7 +109,7 @@ class Recording:
     def check(self, *frames: int) -> None:
         """Compare with what zarr-python and tensorstore read."""
         root = self.store.path
-        group = zarr.open_group(root, mode="r")
+        group = open_group(root, mode="r")
         for name, encoder in self.encoders.items():
             array = group[f"{encoder.path}/0"]
             for frame in range(max(frames) + 1):
@@ -127,7 +135,7 @@ def validate(root: Path) -> None:
         if "ome" in document["attributes"] and path.parent.name != "OME":
             yaozarrs.validate_zarr_store(path.parent)
             if "multiscales" in document["attributes"]["ome"]:
-                group = zarr.open_group(path.parent, mode="r")
+                group = open_group(path.parent, mode="r")
                 ome_zarr_models.open_ome_zarr(group, version="0.5")
 
 
@@ -157,7 +165,7 @@ def test_everything_reads_back_while_written_and_after(
     run.store.close(7)
     run.check(0, 1, 2, 5)
     assert not list(verify(run.store.path, run.rows))
-    arrays = [a for _, a in zarr.open_group(tmp_path / "store").members(None)]
+    arrays = [a for _, a in open_group(tmp_path / "store").members(None)]
     lengths = {a.shape[0] for a in arrays if isinstance(a, zarr.Array)}
     assert lengths == {7}
     assert not list(tmp_path.rglob("*.new"))
@@ -176,7 +184,7 @@ def test_the_metadata(tmp_path: Path) -> None:
     run = Recording(tmp_path / "store", info)
     run.commit(0)
     run.store.close(1)
-    group = zarr.open_group(tmp_path / "store", mode="r")
+    group = open_group(tmp_path / "store", mode="r")
     assert group.attrs["ome"] == {"version": "0.5", "bioformats2raw.layout": 3}
     assert group["OME"].attrs["ome"]["series"] == ["source", "smooth"]
     assert group["source/labels"].attrs["ome"]["labels"] == ["nuclei", "mask"]
@@ -209,7 +217,7 @@ def test_an_unsaved_source_is_an_image_without_chunks(tmp_path: Path) -> None:
     run.commit(0, 1)
     run.store.close(2)
     run.check(0, 1)
-    group = zarr.open_group(tmp_path / "store", mode="r")
+    group = open_group(tmp_path / "store", mode="r")
     assert group["source"].attrs["streamproc"]["saved"] is False
     assert group["source/0"].shape == (2, 300, 401)
     assert not list((tmp_path / "store/source/0").glob("c.*"))
@@ -251,10 +259,10 @@ def test_the_raw_log_writes_the_full_size(
     assert not repair.lost
     log.close(5)
     store.close(5)
-    found = zarr.open_array(tmp_path / "s/source/0", mode="r")
+    found = open_array(tmp_path / "s/source/0", mode="r")
     np.testing.assert_array_equal(found, [image(frame, info) for frame in range(5)])
     assert any((tmp_path / "s/source/1").glob("c.*")) == saved
-    assert zarr.open_array(tmp_path / "s/source/time", mode="r").shape == (5,)
+    assert open_array(tmp_path / "s/source/time", mode="r").shape == (5,)
     validate(tmp_path / "s")
 
 
@@ -266,7 +274,7 @@ def test_all_arrays_agree_on_the_length_while_growing(tmp_path: Path) -> None:
     run.store.append("source", 300, encoded)
     run.store.flush()
     run.store.publish()
-    members = zarr.open_group(tmp_path / "store", mode="r").members(None)
+    members = open_group(tmp_path / "store", mode="r").members(None)
     assert {a.shape[0] for _, a in members if isinstance(a, zarr.Array)} == {512}
     run.store.abandon()
 
@@ -281,7 +289,7 @@ def test_an_output_that_comes_late_has_all_times(tmp_path: Path) -> None:
     store.flush()
     store.publish()
     store.close(2)
-    times = zarr.open_array(tmp_path / "s/late/time", mode="r")[:]
+    times = open_array(tmp_path / "s/late/time", mode="r")[:]
     assert times.tolist() == [5.0, 6.0]
 
 
@@ -300,7 +308,7 @@ def test_a_list_that_cannot_be_replaced_is_written_later(tmp_path: Path) -> None
     assert not (tmp_path / "store/source/labels/zarr.json").exists()
     del run.store._write
     run.commit(1)
-    group = zarr.open_group(tmp_path / "store", mode="r")
+    group = open_group(tmp_path / "store", mode="r")
     assert group["source/labels"].attrs["ome"]["labels"] == ["nuclei", "mask"]
     assert group["OME"].attrs["ome"]["series"] == ["source", "smooth"]
     run.store.close(2)
@@ -315,7 +323,7 @@ def test_labels_have_as_many_levels_as_their_image(tmp_path: Path) -> None:
     store.publish()
     store.close(1)
     validate(tmp_path / "s")
-    found = zarr.open_array(tmp_path / "s/source/labels/part/2", mode="r")
+    found = open_array(tmp_path / "s/source/labels/part/2", mode="r")
     assert found[0].tolist() == np.ones((1, 13)).tolist()
 
 
@@ -407,9 +415,11 @@ def test_masks_are_zero_and_one(tmp_path: Path) -> None:
 
 
 def test_settings_are_checked(tmp_path: Path) -> None:
-    for name, value in {"images": "lz4", "labels": "gzip"}.items():
+    settings: Any
+    for settings in ({"images": "lz4"}, {"labels": "gzip"}):
+        (value,) = settings.values()
         with pytest.raises(ConfigError, match=f"codec '{value}' is not known"):
-            OmeZarr(tmp_path, info=source(), saved_source=True, **{name: value})
+            OmeZarr(tmp_path, info=source(), saved_source=True, **settings)
     with pytest.raises(ConfigError, match="layout 'tiles' is neither"):
         OmeZarr(tmp_path, info=source(), saved_source=True, layout="tiles")
 
@@ -456,7 +466,7 @@ def test_a_closed_store_goes_on(tmp_path: Path, platform: Platform) -> None:
     assert not again.recover().trimmed
     assert again.append(0, 1) == []
     again.commit(2, 3)
-    members = zarr.open_group(tmp_path / "store", mode="r").members(None)
+    members = open_group(tmp_path / "store", mode="r").members(None)
     assert {a.shape[0] for _, a in members if isinstance(a, zarr.Array)} == {256}
     again.store.close(4)
     again.check(*range(4))

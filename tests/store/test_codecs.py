@@ -1,4 +1,5 @@
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from streamproc.errors import ConfigError
 from streamproc.store import codecs
-from streamproc.store.codecs import CODECS
+from streamproc.store.codecs import CODECS, Codec
 
 DTYPES = ["u1", "<u2", "<i4", "<u8", "<f4", "<f8", "?", "<c8"]
 
@@ -20,7 +21,7 @@ DTYPES = ["u1", "<u2", "<i4", "<u8", "<f4", "<f8", "?", "<c8"]
         lambda d: hnp.arrays(d, hnp.array_shapes(min_dims=1, max_dims=3, max_side=40))
     )
 )
-def test_what_goes_in_comes_out(codec: str, pixels: np.ndarray) -> None:
+def test_what_goes_in_comes_out(codec: Codec, pixels: np.ndarray) -> None:
     data = codecs.encode(pixels, codec)
     assert len(data) <= codecs.bound(pixels.nbytes, codec)
     out = np.empty_like(pixels)
@@ -29,7 +30,7 @@ def test_what_goes_in_comes_out(codec: str, pixels: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_noise_stays_within_the_bound(codec: str) -> None:
+def test_noise_stays_within_the_bound(codec: Codec) -> None:
     noise = np.random.default_rng(0).integers(0, 2**16, (300, 301), dtype="u2")
     assert len(codecs.encode(noise, codec)) <= codecs.bound(noise.nbytes, codec)
 
@@ -40,7 +41,7 @@ def test_without_a_codec_nothing_is_copied() -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_threads_give_the_same_bytes(codec: str) -> None:
+def test_threads_give_the_same_bytes(codec: Codec) -> None:
     pixels = np.random.default_rng(0).poisson(20, (1024, 1024)).astype("u2")
     expected = bytes(codecs.encode(pixels, codec))
     found: list[bytes] = []
@@ -66,7 +67,10 @@ def test_threads_give_the_same_bytes(codec: str) -> None:
         ),
     ],
 )
-def test_metadata_is_what_zarr_python_writes(codec: str, theirs: object) -> None:
+def test_metadata_is_what_zarr_python_writes(
+    codec: Codec,
+    theirs: Any,
+) -> None:
     assert codecs.metadata(codec, 2)[1] == theirs.to_dict()
 
 

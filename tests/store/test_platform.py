@@ -1,6 +1,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from streamproc.store.platform import (
 
 @pytest.fixture(params=[NATIVE, EMULATED], ids=["native", "emulated"])
 def platform(request: pytest.FixtureRequest) -> Platform:
-    return request.param
+    found: Platform = request.param
+    return found
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_blocks_are_written_where_asked(tmp_path: Path, platform: Platform) -> N
 def test_short_writes_are_continued(
     tmp_path: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = {"pwrite": getattr(os, "pwrite", None), "write": os.write}
+    whole: dict[str, Any] = {"pwrite": getattr(os, "pwrite", None), "write": os.write}
     monkeypatch.setattr(
         os, "pwrite", lambda fd, b, at: whole["pwrite"](fd, b[:10], at), raising=False
     )

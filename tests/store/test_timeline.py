@@ -12,7 +12,8 @@ from streamproc.store.timeline import Timeline, read_times
 
 @pytest.fixture(params=[NATIVE, EMULATED], ids=["native", "emulated"])
 def platform(request: pytest.FixtureRequest) -> Platform:
-    return request.param
+    found: Platform = request.param
+    return found
 
 
 @pytest.fixture(autouse=True)

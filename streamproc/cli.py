@@ -1,0 +1,491 @@
+"""The command line: parse, build, call the library, say what happened."""
+
+import json
+import os
+import sys
+import traceback
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from .errors import ConfigError, RunFolderError, StreamprocError, nearest, one_line
+
+OK, ERROR, REFUSED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+
+#: Commands of later versions.
+LATER = ("dashboard", "doctor", "export", "preview", "replay", "schema")
+_VERBOSE = ("-v", "--verbose")
+
+
+class _Commands(TyperGroup):
+    """A group that names the nearest command for one it does not know."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  # typer's types
+        """Find the command, or refuse in one line."""
+        name = args[0]
+        if name in LATER:
+            raise ConfigError(f"{name} is not supported by this version yet")
+        if name not in self.commands:
+            raise ConfigError(f"no command {name!r}{nearest(name, self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Streaming image processing: frames in; labels, measurements and images out.",
+    epilog="Begin with: streamproc demo",
+)
+
+To = Annotated[
+    Path | None, typer.Option("--to", help="Run folder [runs/<UTC time>-<name>].")
+]
+Frames = Annotated[int | None, typer.Option(help="Stop after so many frames.")]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(help="inline, threads, or YAML: '{threads: {workers: 2}}'."),
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A pipeline in YAML.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Run one command; say in one line why it was refused or stopped.
+
+    Returns
+    -------
+    int
+        0 all frames done; 1 stopped by an error, resumable; 2 refused before the
+        first frame; 3 ended with failed or skipped frames; 130 interrupted.
+    """
+    verbose = any(flag in arguments for flag in _VERBOSE)
+    arguments = [a for a in arguments if a not in _VERBOSE]
+    _find_user_modules()
+    try:
+        code = app(arguments or ["--help"], prog_name="streamproc", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0) if arguments else REFUSED
+    except _Stopped as stopped:
+        return _say(stopped.message, stopped.code, stopped.__cause__, verbose)
+    except StreamprocError as error:
+        return _say(one_line(error), REFUSED, error, verbose)
+    except KeyboardInterrupt as error:
+        return _say("interrupted", INTERRUPTED, error, verbose)
+    except BrokenPipeError:
+        # the reader of our output has gone; nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except Exception as error:
+        # the last resort: a usage error of typer, or a bug
+        usage = _usage(error)
+        if usage is not None:
+            return _say(usage, REFUSED, error, verbose)
+        text = f"{one_line(error)}; this is a bug, rerun with -v to see where"
+        return _say(text, ERROR, error, verbose)
+
+
+def _find_user_modules() -> None:
+    """Let functions of the current folder be imported, as ``python -m`` does."""
+    here = os.getcwd()  # noqa: PTH109  # a string for sys.path
+    if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _usage(error: Exception) -> str | None:
+    """Return typer's usage error as one line; None for any other error."""
+    if not hasattr(error, "format_message"):
+        return None
+    text = " ".join(str(error.format_message()).split()).rstrip(".")
+    option = getattr(error, "option_name", None)
+    if option and text.startswith("No such option"):
+        close = getattr(error, "possibilities", None) or ()
+        hint = f"; did you mean {sorted(close)[0]!r}?" if close else ""
+        return f"no option {option!r}{hint}"
+    return text[:1].lower() + text[1:] if text else "usage: streamproc --help"
+
+
+def _say(message: str, code: int, error: BaseException | None, verbose: bool) -> int:
+    if verbose and error is not None:
+        traceback.print_exception(error)
+    word = "" if code == INTERRUPTED else "error: "
+    print(f"streamproc: {word}{message}", file=sys.stderr)
+    return code
+
+
+class _Stopped(Exception):  # noqa: N818  # it ends a command, it is not always an error
+    """A run that ended early: its exit code and the line that says why."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Add the traceback to an error.")
+    ] = False,
+) -> None:
+    """Streaming image processing: frames in; labels, measurements and images out."""
+    if version:
+        print(f"streamproc {installed_version('streamproc')}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    frames: Annotated[int, typer.Option(help="Frames to take, 30 a second.")] = 200,
+    to: To = None,
+    executor: ExecutorOption = None,
+) -> int:
+    """Run a simulated microscope, live, and compare with what it shows in truth."""
+    from . import demo as library
+    from .progress import next_commands, show_next, show_report
+    from .signals import Signals
+
+    with Signals() as signals:
+        run = library.start_demo(frames, to, executor=_executor(executor))
+        _note(
+            f"a simulated microscope takes {frames} frames of 512 x 512 at "
+            f"{library.FPS:.0f} per second; results in {run.path}"
+        )
+        report, code = _follow(run, signals)
+    truth = library.compare(report.path)
+    show_report(report, [("truth", str(truth))] if truth else [])
+    show_next(next_commands(report.path, table=library.TABLE, picture=True))
+    return code
+
+
+@app.command()
+def run(
+    file: FileArgument,
+    to: To = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="In place of the file's: a path, a glob, or YAML text."),
+    ] = None,
+    executor: ExecutorOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Such as graph.smooth.gaussian.sigma=3."
+        ),
+    ] = None,
+    frames: Frames = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on if the run folder exists.")
+    ] = False,
+) -> int:
+    """Run a pipeline to its end."""
+    from .folder import new_folder
+    from .run import start_pipeline
+    from .signals import Signals
+
+    pipeline = _pipeline(file, source, executor, settings or [])
+    place = to or (Path(pipeline.to) if pipeline.to else None)
+    if resume and place is None:
+        raise ConfigError("--resume needs the run folder: give --to, or 'to' in the file")
+    with Signals() as signals:
+        if resume and place is not None and place.exists():
+            return _resume(place, signals, expected=pipeline)
+        place = place or new_folder(file.stem)
+        going = start_pipeline(pipeline, place, frames=frames)
+        _note(f"results in {place}")
+        report, code = _follow(going, signals)
+    _show_end(report)
+    return code
+
+
+@app.command()
+def resume(
+    path: RunArgument,
+    skipped: Annotated[
+        bool, typer.Option("--skipped", help="Do skipped frames (not in this version).")
+    ] = False,
+    force_environment: Annotated[
+        bool, typer.Option(help="Go on although package versions have changed.")
+    ] = False,
+) -> int:
+    """Go on with a run from its first frame without a result."""
+    from .signals import Signals
+
+    if skipped:
+        raise ConfigError("resume --skipped is not supported by this version yet")
+    with Signals() as signals:
+        return _resume(path, signals, force_environment=force_environment)
+
+
+@app.command()
+def check(
+    file: FileArgument,
+    source: Annotated[str | None, typer.Option(help="In place of the file's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE")
+    ] = None,
+) -> int:
+    """Check a pipeline without running it, and without opening hardware."""
+    from .check import check as check_pipeline
+
+    pipeline = _pipeline(file, source, None, settings or [])
+    steps, info = check_pipeline(pipeline)
+    print(f"ok: {file}")
+    if info is not None:
+        count = "live" if info.live else f"{info.frames} frames"
+        print(f"  source: {count}, {_size(info.shape)} {info.dtype} ({info.axes})")
+    for step in steps:
+        if step.role != "source":
+            made_of = ", ".join(i.name for i in step.inputs)
+            print(f"  {step.name}: {step.operator} of {made_of} -> {step.kind}")
+    print(f"  saved: {', '.join(pipeline.saved)}")
+    return OK
+
+
+@app.command()
+def status(path: RunArgument, as_json: AsJson = False) -> int:
+    """Print the counts, speed and state of a run, while it goes on too."""
+    from .folder import status as read_status
+    from .progress import latency_text, show_rows
+
+    found = read_status(path)
+    if as_json:
+        print(json.dumps(found))
+        return OK
+    names = ("admitted", "done", "failed", "skipped", "lost", "pending")
+    rows = [("state", found["state"])]
+    rows += [(name, f"{found[name]:,}") for name in names]
+    rows.append(("speed", f"{found['fps']:.1f} frames/s"))
+    rows.append(("latency", latency_text(found["latency_ms"])))
+    rows.append(("saved", ", ".join(found["saved"]) or "nothing"))
+    if found["reason"]:
+        rows.append(("reason", found["reason"]))
+    show_rows(rows)
+    return OK
+
+
+@app.command()
+def info(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE|RUN", help="A path, glob, YAML text, or run."),
+    ],
+    as_json: AsJson = False,
+    png: Annotated[
+        Path | None, typer.Option(help="Draw a frame here; a run's with its objects.")
+    ] = None,
+    frame: Annotated[
+        int | None, typer.Option(help="The frame to draw; default: the first.")
+    ] = None,
+) -> int:
+    """Tell what a source is, or what a run has; draw a frame of it."""
+    from . import inspection
+
+    if inspection.is_run(what):
+        told = inspection.tell_run(what)
+        view = inspection.view_run(what, frame) if png else None
+    else:
+        opened = inspection.read_source(what)
+        try:
+            told = inspection.tell_source(opened.info)
+            view = inspection.view_source(opened, frame or 0) if png else None
+        finally:
+            opened.close()
+    if png is not None and view is not None:
+        from . import picture
+
+        drawn = picture.draw(
+            view.image, view.axes, labels=view.labels, pixel_size_um=view.pixel_size_um
+        )
+        picture.write(png, drawn)
+        _note(f"drew frame {view.frame} in {png}")
+    if as_json:
+        print(inspection.as_json(told))
+    else:
+        _show_told(told)
+    return OK
+
+
+@app.command(name="list")
+def list_(
+    group: Annotated[
+        str | None, typer.Argument(metavar="[sources|sinks|operators]")
+    ] = None,
+) -> int:
+    """List sources, sinks and operators, with their parameters."""
+    from .catalogue import GROUPS, catalogue
+
+    for name in [group] if group else GROUPS:
+        items = list(catalogue(name))
+        print(name if group is None else "", end="\n" if group is None else "")
+        for item in items:
+            print(f"  {item.name}: {item.summary}")
+            if item.parameters:
+                print(f"      {item.parameters}")
+    return OK
+
+
+@app.command()
+def verify(path: RunArgument) -> int:
+    """Compare a run's store with its ledger: every pixel, checksum, row and count."""
+    from .verify import verify as compare
+
+    found = compare(path)
+    for problem in found.problems:
+        print(problem)
+    checked = (
+        f"{found.frames:,} frames, {found.images:,} images, {found.chunks:,} chunks, "
+        f"{found.tables:,} tables"
+    )
+    if found.is_sound:
+        print(f"ok: {checked}")
+        return OK
+    raise _Stopped(
+        ERROR, f"{len(found.problems)} differences in {path} ({checked} checked)"
+    )
+
+
+def _pipeline(
+    file: Path, source: str | None, executor: str | None, settings: list[str]
+) -> Any:  # noqa: ANN401  # a Pipeline; config is imported late
+    """Return the file's pipeline, with what the command line says in its place."""
+    from .config import override, parse, read_yaml
+    from .inspection import source_argument
+
+    given = read_yaml(file)
+    if source is not None:
+        given["source"] = source_argument(source)
+    if executor is not None:
+        given["executor"] = _executor(executor)
+    for setting in settings:
+        override(given, setting)
+    return parse(given, str(file))
+
+
+def _executor(text: str | None) -> Any:  # noqa: ANN401  # YAML
+    from .inspection import source_argument
+
+    return "threads" if text is None else source_argument(text)
+
+
+def _resume(
+    path: Path,
+    signals: Any,  # noqa: ANN401  # Signals; imported late
+    *,
+    force_environment: bool = False,
+    expected: Any = None,  # noqa: ANN401  # a Pipeline
+) -> int:
+    from .folder import status as read_status
+    from .run import Run, resume as go_on
+
+    if expected is not None:
+        _same_pipeline(path, expected)
+    found = read_status(path)
+    if found["state"] == "finished":
+        print(f"{path} is finished: {found['done']} done, {found['failed']} failed")
+        return INCOMPLETE if found["failed"] or found["skipped"] else OK
+    going = go_on(path, force_environment=force_environment, wait=False)
+    assert isinstance(going, Run)
+    _note(f"going on with {path}, {found['done'] + found['failed']} frames are in it")
+    report, code = _follow(going, signals, resumed=True)
+    _show_end(report)
+    return code
+
+
+def _same_pipeline(path: Path, expected: Any) -> None:  # noqa: ANN401  # a Pipeline
+    """Refuse to go on with a run of another pipeline than the file's."""
+    from .config import build, read_yaml
+    from .folder import existing
+    from .run import Job
+
+    graph, handles = build(expected)
+    graph.form = expected.source
+    saved = {name: handle.step for name, handle in handles.items()}
+    job = Job(graph, saved, expected.options())
+    graph.source.close()
+    past = read_yaml(existing(path).pipeline).get("recorded", {})
+    if job.plan.identity(job.info.identity) != past.get("identity"):
+        raise RunFolderError(
+            f"{path} holds a run of another pipeline or source; "
+            "choose another folder, or resume it by: streamproc resume"
+        )
+
+
+def _follow(run: Any, signals: Any, *, resumed: bool = False) -> tuple[Any, int]:  # noqa: ANN401  # Run and Signals, imported late
+    """Show a run until its end; return its report and exit code.
+
+    Raises
+    ------
+    _Stopped
+        It was interrupted, or stopped by an error.
+    """
+    from .progress import follow
+
+    try:
+        report = follow(run, signals)
+    except KeyboardInterrupt as error:
+        raise _Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}") from error
+    except Exception as error:
+        _end_early(run, error, resumed)
+    failed = report.frames.failed + report.frames.skipped
+    return report, INCOMPLETE if failed else OK
+
+
+def _end_early(run: Any, error: Exception, resumed: bool) -> NoReturn:  # noqa: ANN401  # a Run
+    """Raise what ends the command after a run's failure."""
+    if not run.report().frames.admitted and not resumed:
+        run.folder.remove()
+        raise _Stopped(REFUSED, one_line(error)) from error
+    text = one_line(error)
+    raise _Stopped(ERROR, f"{text}; {_so_far(run)}") from error
+
+
+def _so_far(run: Any) -> str:  # noqa: ANN401  # a Run
+    frames = run.report().frames
+    text = f"{frames.done} frames are done in {run.path}"
+    if run.job.not_resumable() is None:
+        text += f"; go on with: streamproc resume {run.path}"
+    return text
+
+
+def _show_end(report: Any) -> None:  # noqa: ANN401  # a Report
+    from .progress import next_commands, show_next, show_report
+    from .results import load
+
+    show_report(report)
+    results = load(report.path)
+    table = next((t for t in results.tables if t in report.saved), None)
+    picture = bool(report.frames.done and (results.images or results.labels))
+    show_next(next_commands(report.path, table=table, picture=picture))
+
+
+def _show_told(told: Any) -> None:  # noqa: ANN401  # inspection.Told
+    from .progress import show_rows
+
+    sizes = " x ".join(f"{size:g}" for size in told.pixel_size_um.values())
+    frames = "unknown" if told.frames is None else f"{told.frames:,}"
+    rows = [
+        ("frames", frames + (" (live)" if told.live else "")),
+        ("shape", f"{_size(told.shape)} ({told.axes})"),
+        ("dtype", told.dtype),
+        ("pixel", f"{sizes} um ({', '.join(told.pixel_size_um)})" if sizes else "unknown"),
+        ("fps", f"{told.fps:g}" if told.fps else "unknown"),
+    ]
+    for key, value in told.metadata.items():
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        rows.append((key, text if len(text) <= 200 else text[:197] + "..."))
+    show_rows(rows)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _note(text: str) -> None:
+    print(f"streamproc: {text}", file=sys.stderr)

@@ -1,0 +1,286 @@
+"""What a source or a run is, and a picture of one of its frames."""
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .config import read_yaml
+from .errors import ConfigError, FrameError, RunFolderError, StoreError
+from .folder import RunFolder, connect_readonly, existing, status
+from .frame import Array, Frame, Source, SourceInfo
+from .plugins import make_source
+from .results import Results, load
+from .store.extent import read_json
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What ``info`` tells, as its ``--json`` names it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    axes: str
+    frames: int | None
+    pixel_size_um: Mapping[str, float]
+    fps: float | None
+    live: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "axes": self.axes,
+            "frames": self.frames,
+            "pixel_size_um": dict(self.pixel_size_um),
+            "fps": self.fps,
+            "live": self.live,
+            "metadata": dict(self.metadata),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One frame to draw: its pixels, and the objects found in it."""
+
+    frame: int
+    image: Array
+    axes: str
+    labels: Array | None = None
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
+
+
+def is_run(path: str | Path) -> bool:
+    """Return whether there is a run folder at ``path``."""
+    folder = RunFolder(Path(path))
+    return folder.ledger.exists() and folder.pipeline.exists()
+
+
+def tell_source(info: SourceInfo) -> Told:
+    """Return what a source says of itself."""
+    return Told(
+        shape=info.shape,
+        dtype=info.dtype.name,
+        axes=info.axes,
+        frames=info.frames,
+        pixel_size_um=info.pixel_size_um,
+        fps=info.fps,
+        live=info.live,
+        metadata=info.metadata,
+    )
+
+
+def view_source(source: Source, number: int = 0) -> View:
+    """Return frame ``number`` of a source.
+
+    Raises
+    ------
+    FrameError
+        There is no such frame, or it cannot be read.
+    """
+    info = source.info
+    if info.frames is not None and not 0 <= number < info.frames:
+        raise FrameError(f"no frame {number}; there are {info.frames}")
+    item: object = None
+    if info.random_access:
+        item = source.read(number)
+    else:
+        for item in source.frames(number):
+            break
+        source.stop()
+    if not isinstance(item, Frame):
+        raise FrameError(f"frame {number} cannot be read: {getattr(item, 'error', 'none')}")
+    return View(number, item.pixels, info.axes, None, info.pixel_size_um)
+
+
+def tell_run(path: str | Path) -> Told:
+    """Return what the source of a run was, from the run folder alone.
+
+    ``frames`` counts those admitted; ``metadata`` holds the run's state, what is
+    saved, and the pipeline's source.
+
+    Raises
+    ------
+    RunFolderError
+        ``path`` is no run folder.
+    """
+    folder = existing(path)
+    counts = status(path)
+    array, sizes, fps = _described(folder, "source")
+    metadata = {
+        "run": str(folder.path),
+        "state": counts["state"],
+        "done": counts["done"],
+        "failed": counts["failed"],
+        "saved": counts["saved"],
+        "source": read_yaml(folder.pipeline).get("source"),
+    }
+    return Told(
+        shape=tuple(array["shape"][1:]),
+        dtype=str(array["data_type"]),
+        axes="".join(array["dimension_names"][1:]),
+        frames=counts["admitted"],
+        pixel_size_um=sizes,
+        fps=fps,
+        live=folder.journal.exists(),
+        metadata=metadata,
+    )
+
+
+def _described(
+    folder: RunFolder, image: str
+) -> tuple[dict[str, Any], dict[str, float], float | None]:
+    """Return an image's zarr.json, pixel sizes and frame rate from its metadata."""
+    array = read_json(folder.images / image / "0" / "zarr.json")
+    group = read_json(folder.images / image / "zarr.json")
+    if array is None or group is None:
+        raise StoreError(f"{folder.images} has no image {image!r}; run verify on it")
+    scales = group["attributes"]["ome"]["multiscales"][0]
+    scale = scales["datasets"][0]["coordinateTransformations"][0]["scale"]
+    axes = scales["axes"]
+    sizes = {
+        axis["name"]: float(size)
+        for axis, size in zip(axes, scale, strict=True)
+        if axis.get("unit") == "micrometer"
+    }
+    timed = axes[0].get("unit") == "second" and scale[0]
+    return array, sizes, 1 / scale[0] if timed else None
+
+
+def view_run(path: str | Path, number: int | None = None) -> View:
+    """Return a committed frame of a run, with the objects of its last label image.
+
+    The picture is the saved source; else the source is read again; else the first
+    saved image, or the labels on black.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    number
+        Default: the first frame that is done.
+
+    Raises
+    ------
+    RunFolderError
+        ``path`` is no run folder, or holds no such frame.
+    """
+    folder = existing(path)
+    number = _done(folder, number)
+    results = load(path)
+    labels = _labels(results, number)
+    _, sizes, _ = _described(folder, "source")
+    image, axes = _image(folder, results, number)
+    if image is None:
+        if labels is None:
+            raise RunFolderError(
+                f"{path} has nothing to draw: no image is saved and its source is gone"
+            )
+        image, axes = np.zeros(labels.shape[-2:], np.uint8), "yx"
+    return View(number, image, axes, labels, sizes)
+
+
+def _done(folder: RunFolder, number: int | None) -> int:
+    with closing(connect_readonly(folder.ledger)) as db:
+        if number is None:
+            row = db.execute(
+                "SELECT min(frame) FROM frames WHERE state='done'"
+            ).fetchone()
+            if row[0] is None:
+                raise RunFolderError(f"{folder.path} has no frame that is done")
+            return int(row[0])
+        row = db.execute(
+            "SELECT state, error FROM frames WHERE frame=?", (number,)
+        ).fetchone()
+    if row is None:
+        raise RunFolderError(f"{folder.path} has no frame {number}")
+    if row[0] != "done":
+        raise RunFolderError(f"frame {number} of {folder.path} is {row[0]}: {row[1]}")
+    return number
+
+
+def _labels(results: Results, number: int) -> Array | None:
+    """Return the last saved label image, or mask, of a frame."""
+    saved = results.status()["saved"]
+    found = results.labels
+    names = sorted(found, key=lambda n: (found[n].dtype == np.uint32, saved.index(n)))
+    return np.asarray(found[names[-1]][number]) if names else None
+
+
+def _image(
+    folder: RunFolder, results: Results, number: int
+) -> tuple[Array | None, str]:
+    images = results.images
+    for name in ("source", *images):
+        if name == "source" and name not in images:
+            again = _read_again(folder, number)
+            if again is not None:
+                return again
+        if name in images and _has_pixels(folder, name, number):
+            array = images[name]
+            names = array.metadata.dimension_names or ()  # type: ignore[union-attr]  # v3
+            return np.asarray(array[number]), "".join(str(n) for n in names[1:])
+    return None, ""
+
+
+def _has_pixels(folder: RunFolder, name: str, number: int) -> bool:
+    """Return whether a frame's pixels are there (a raw log may have been dropped)."""
+    with closing(connect_readonly(folder.ledger)) as db:
+        rows = db.execute(
+            "SELECT shard FROM chunks WHERE array=? AND frame=?", (f"{name}/0", number)
+        ).fetchall()
+    return bool(rows) and all((folder.images / name / "0" / r[0]).exists() for r in rows)
+
+
+def _read_again(folder: RunFolder, number: int) -> tuple[Array, str] | None:
+    """Return a frame of the run's recording, if it is still there."""
+    try:
+        source = make_source(read_yaml(folder.pipeline)["source"])
+    except (ConfigError, OSError, ImportError):
+        return None
+    try:
+        if source.info.live:
+            return None
+        view = view_source(source, number)
+        return view.image, view.axes
+    except (FrameError, OSError):
+        return None
+    finally:
+        source.close()
+
+
+def read_source(text: str) -> Source:
+    """Open a source from a command's argument: a path, a glob, or YAML text."""
+    return make_source(source_argument(text))
+
+
+def source_argument(text: str) -> str | dict[str, Any]:
+    """Return a source's form from text: YAML where it begins with a brace.
+
+    Raises
+    ------
+    ConfigError
+        The YAML cannot be read.
+    """
+    if not text.lstrip().startswith("{"):
+        return text
+    import yaml
+
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError:
+        given = None
+    if not isinstance(given, dict):
+        raise ConfigError(f"{text!r} is no YAML mapping; write {{video: clip.mp4}}")
+    return given
+
+
+def as_json(told: Told) -> str:
+    """Return the JSON text of ``info --json``."""
+    return json.dumps(told.document(), indent=2, default=str)

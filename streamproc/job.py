@@ -1,0 +1,243 @@
+"""What a run is to do, checked before anything is on disk."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from .config import Options
+from .errors import ConfigError, StoreError
+from .folder import recorded
+from .frame import SourceInfo
+from .graph import Graph, Handle, Step, is_name
+from .plan import Plan, make_plan, source_text
+from .plugins import source_form
+from .store.ledger import RESERVED
+
+Saved = Mapping[str, Handle] | Handle | Sequence[Handle]
+
+
+@dataclass
+class Job:
+    """What a run is to do, checked; nothing is on disk yet."""
+
+    graph: Graph
+    saved: Mapping[str, Step]
+    options: Options
+    wanted: Sequence[Step] = ()
+    frames: int | None = None
+    plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name, step in self.saved.items():
+            _check_name(name, step)
+        if self.frames is not None and self.frames < 1:
+            raise ConfigError(f"frames must be >= 1, got {self.frames}")
+        self.plan = make_plan(self.graph, self.saved, self.wanted)
+        self._check_memory()
+
+    @property
+    def info(self) -> SourceInfo:
+        """What the source is."""
+        return self.graph.source.info
+
+    @property
+    def total(self) -> int | None:
+        """How many frames there will be; None where nobody knows."""
+        known = self.info.frames
+        if self.frames is None:
+            return known
+        return self.frames if known is None else min(known, self.frames)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether frames go through the raw log."""
+        return self.info.live and self.options.log != "none"
+
+    @property
+    def keeps_raw(self) -> bool:
+        """Whether the raw log stays as the saved image."""
+        log = self.options.log
+        return self.is_logged and not isinstance(log, str) and log.keep_raw
+
+    @property
+    def saves_source(self) -> bool:
+        """Whether the image ``source`` has pixels."""
+        return self.keeps_raw or "source" in self.saved
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of the frames that windows reach over."""
+        reach = max((w.window + w.every for w in self.plan.windows), default=0)
+        return reach * self.info.nbytes
+
+    @property
+    def keep_windows(self) -> bool:
+        """Whether the frames of windows fit in half of the memory allowed."""
+        return self.window_bytes <= self.options.limits.memory // 2
+
+    def _check_memory(self) -> None:
+        log = self.options.log
+        if self.is_logged and not self.keeps_raw and "source" in self.saved:
+            raise ConfigError(
+                "save: 'source' is saved but log.keep_raw is false; "
+                "set keep_raw: true or do not save it"
+            )
+        if log == "none" and not self.info.live:
+            raise ConfigError(
+                "log: none is for live sources; a recording needs no raw log"
+            )
+        again = self.info.random_access or self.is_logged
+        if not again and not self.keep_windows:
+            raise ConfigError(
+                f"background needs {self.window_bytes / 1e6:.0f} MB of frames in "
+                "memory (this source is read once), more than half of limits.memory "
+                f"({self.options.limits.memory / 1e6:.0f} MB); raise it or shorten "
+                "the window"
+            )
+
+    def not_resumable(self) -> str | None:
+        """Return why this run could not be resumed by another process."""
+        if self.graph.form is None:
+            return "its source is a Python object, not a named source"
+        if self.info.live and not self.is_logged:
+            return "log: none keeps no frames"
+        for function in self.plan.functions():
+            if not function.importable:
+                return f"function {function.name!r} cannot be imported by name"
+        return None
+
+    def function_hashes(self) -> dict[str, str]:
+        """Return a hash of the source text of each function, by name."""
+        return {
+            f.name: sha256(source_text(f.call).encode()).hexdigest()[:16]
+            for f in self.plan.functions()
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``pipeline.yaml`` says: a pipeline that runs again."""
+        graph: dict[str, Any] = {}
+        for step in self.plan.steps:
+            if step.role == "source":
+                continue
+            parameters = {
+                k: list(v) if isinstance(v, tuple) else v
+                for k, v in step.parameters.items()
+            }
+            inputs = [i.name for i in step.inputs]
+            if step.operator == "measure" and len(inputs) > 1:
+                parameters["intensity"] = inputs.pop()
+            of: Any = inputs[0] if len(inputs) == 1 else inputs
+            graph[step.name] = {step.operator: parameters, "of": of}
+        options = self.options.model_dump()
+        past = {
+            "frames": self.frames,
+            "not_resumable": self.not_resumable(),
+            "source_identity": self.info.identity,
+            "functions": self.function_hashes(),
+            "ran": [s.name for s in self.wanted],
+        }
+        return {
+            "source": _absolute(self.graph.form) or {"object": repr(self.graph.source)},
+            "graph": graph,
+            "save": {name: step.name for name, step in self.saved.items()},
+            **options,
+            "recorded": recorded(past, self.plan.identity(self.info.identity)),
+        }
+
+
+def _absolute(form: object) -> Any:  # YAML
+    """Return the source's YAML form with paths that hold from any folder."""
+    full = source_form(form)
+    if full is None:
+        return None
+    name, parameters = next(iter(full.items()))
+    path = parameters.get("path")
+    if isinstance(path, str) and "://" not in path:
+        parameters["path"] = os.path.abspath(path)  # keeps globs
+    elif isinstance(path, list):
+        parameters["path"] = [os.path.abspath(p) for p in path]
+    return {
+        name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
+    }
+
+
+def take_handles(save: Saved) -> tuple[Graph, dict[str, Step], list[Step]]:
+    """Return the graph, what is saved by name, and what only runs."""
+    named: dict[str, Handle] = {}
+    alone: list[Handle] = []
+    if isinstance(save, Mapping):
+        named = dict(save)
+    elif isinstance(save, Handle):
+        alone = [save]
+    else:
+        alone = list(save)
+    handles = [*named.values(), *alone]
+    for handle in handles:
+        if not isinstance(handle, Handle):
+            raise ConfigError(
+                f"save: needs handles such as sp.open(...).label(), got {handle!r}"
+            )
+    if not handles:
+        raise ConfigError(
+            "save: nothing to run; give a mapping of names to handles, or a handle "
+            "to run without saving"
+        )
+    graph = handles[0].graph
+    if any(handle.graph is not graph for handle in handles):
+        raise ConfigError("save: the handles come from two sources; a run has one")
+    saved = {name: handle.step for name, handle in named.items()}
+    return graph, saved, [handle.step for handle in alone]
+
+
+def _check_name(name: str, step: Step) -> None:
+    if not is_name(name):
+        raise ConfigError(f"save: {name!r} is no name; use letters, digits, _ and -")
+    if (step.role == "source") != (name == "source"):
+        raise ConfigError(
+            f"save: the source is always saved under the name 'source', "
+            f"and nothing else is; got {name!r} for step {step.name!r}"
+        )
+    if step.kind in ("table", "value") and name.lower() in RESERVED:
+        raise ConfigError(
+            f"save: {name!r} is a table of the engine; name this step otherwise"
+        )
+
+
+def title(job: Job) -> str:
+    """Return what a run folder made for this job is called."""
+    form = job.graph.form
+    if isinstance(form, Mapping):
+        name, parameters = next(iter(form.items()))
+        path = parameters.get("path") if isinstance(parameters, Mapping) else None
+        return Path(path).stem if isinstance(path, str) else str(name)
+    return Path(str(form)).stem if form is not None else "run"
+
+
+def check_space(job: Job, path: Path) -> None:
+    """Refuse a run whose uncompressed images cannot fit.
+
+    Raises
+    ------
+    StoreError
+        Naming what is needed, what is free and the reserve.
+    """
+    parent = next(p for p in [path.absolute(), *path.absolute().parents] if p.exists())
+    try:
+        free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise StoreError(f"cannot use {parent}: {error}") from error
+    reserve = job.options.limits.disk_reserve
+    needed = 0
+    if job.saves_source and job.options.store.images == "none":
+        per_frame = job.info.nbytes * (4 / 3 if job.options.store.pyramid else 1)
+        needed = int(per_frame * (job.total or 1))
+    if free - needed < reserve:
+        raise StoreError(
+            f"disk of {parent} has {free / 1e9:.1f} GB free; this run needs about "
+            f"{needed / 1e9:.1f} GB, limits.disk_reserve keeps {reserve / 1e9:.1f} GB; "
+            "make room, save less, or lower the reserve"
+        )
