@@ -34,7 +34,7 @@ def check(pipeline: Pipeline) -> tuple[tuple[Step, ...], SourceInfo | None]:
 
 
 def _planned(pipeline: Pipeline) -> tuple[tuple[Step, ...], SourceInfo]:
-    from .run import Job
+    from .job import Job
 
     source = make_source(pipeline.source)
     try:

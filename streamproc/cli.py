@@ -105,9 +105,8 @@ def _usage(error: Exception) -> str | None:
     text = " ".join(str(error.format_message()).split()).rstrip(".")
     option = getattr(error, "option_name", None)
     if option and text.startswith("No such option"):
-        close = getattr(error, "possibilities", None) or ()
-        hint = f"; did you mean {sorted(close)[0]!r}?" if close else ""
-        return f"no option {option!r}{hint}"
+        close = getattr(error, "possibilities", None)
+        return f"no option {option!r}{nearest(option, close) if close else ''}"
     return text[:1].lower() + text[1:] if text else "usage: streamproc --help"
 
 
@@ -142,7 +141,7 @@ def main(
 
 @app.command()
 def demo(
-    frames: Annotated[int, typer.Option(help="Frames to take, 30 a second.")] = 200,
+    frames: Annotated[int, typer.Option(min=1, help="Frames to take, 30 a second.")] = 200,
     to: To = None,
     executor: ExecutorOption = None,
 ) -> int:
@@ -402,7 +401,7 @@ def _same_pipeline(path: Path, expected: Any) -> None:  # noqa: ANN401  # a Pipe
     """Refuse to go on with a run of another pipeline than the file's."""
     from .config import build, read_yaml
     from .folder import existing
-    from .run import Job
+    from .job import Job
 
     graph, handles = build(expected)
     graph.form = expected.source

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at a run.
 _LOOK = 0.1
+#: Columns of a terminal that has room for a bar.
+_WIDE = 110
 
 
 def follow(run: "Run", signals: Signals) -> Report:
@@ -54,9 +56,10 @@ class Line:
 
     def __init__(self, total: int | None) -> None:
         self._console = Console(stderr=True)
+        bar = [BarColumn(bar_width=20)] if self._console.width >= _WIDE else []
         self._progress = Progress(
             TextColumn("{task.completed:,.0f}/{task.fields[of]} frames"),
-            BarColumn(bar_width=20),
+            *bar,
             TextColumn("{task.fields[counts]}", style="dim"),
             console=self._console,
             auto_refresh=False,
@@ -86,8 +89,8 @@ class Line:
         report = run.report()
         f = report.frames
         counts = (
-            f"{report.fps:.1f} fps · {report.objects:,} objects · {f.lost} lost · "
-            f"{f.skipped} skipped · {f.failed} failed · {f.pending} pending"
+            f"{report.fps:.0f} fps  {report.objects:,} objects  lost {f.lost}  "
+            f"skipped {f.skipped}  failed {f.failed}  pending {f.pending}"
         )
         self._progress.update(
             self._task, completed=f.done + f.failed + f.skipped, counts=counts
@@ -190,10 +193,8 @@ def next_commands(
         commands.append(
             (f"sqlite3 -box {run}/run.sqlite {shlex.quote(sql)}", "the table, by SQL")
         )
-        code = (
-            f"import streamproc as sp; print(sp.load({str(path)!r}).tables[{table!r}])"
-        )
-        commands.append((f"python -c {shlex.quote(code)}", "the table, as a DataFrame"))
+        code = f"import streamproc as sp; print(sp.load('{path}').tables['{table}'])"
+        commands.append((f'python -c "{code}"', "the table, as a DataFrame"))
     if picture:
         commands.append(
             (f"napari {run}/images.ome.zarr", "images and labels (napari-ome-zarr)")

@@ -118,7 +118,9 @@ def test_the_gate_runs_the_two_commands() -> None:
     assert done.stdout.splitlines() == COMMANDS
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"streamproc ([a-z]+)", TEXT))))
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"streamproc ([a-z]+)", TEXT)))
+)
 def test_commands_have_help(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "streamproc", command, "--help"],
