@@ -47,7 +47,7 @@ def _planned(pipeline: Pipeline) -> tuple[tuple[Step, ...], SourceInfo]:
 
 
 def _checked(given: dict[str, object]) -> Source | None:
-    """Return a stand-in for a source that must not be opened, its parameters checked."""
+    """Return a stand-in for a source that must not be opened, checked so far."""
     form = source_form(given)
     if form is None or len(given) != 1:
         raise ConfigError(

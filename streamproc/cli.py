@@ -6,12 +6,19 @@ import sys
 import traceback
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from .errors import ConfigError, RunFolderError, StreamprocError, nearest, one_line
+
+if TYPE_CHECKING:
+    from .config import Pipeline
+    from .inspection import Told
+    from .report import Report
+    from .runs import Run
+    from .signals import Signals
 
 OK, ERROR, REFUSED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -23,7 +30,7 @@ _VERBOSE = ("-v", "--verbose")
 class _Commands(TyperGroup):
     """A group that names the nearest command for one it does not know."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  # typer's types
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # typer's own types
         """Find the command, or refuse in one line."""
         name = args[0]
         if name in LATER:
@@ -69,7 +76,9 @@ def dispatch(arguments: list[str]) -> int:
     arguments = [a for a in arguments if a not in _VERBOSE]
     _find_user_modules()
     try:
-        code = app(arguments or ["--help"], prog_name="streamproc", standalone_mode=False)
+        code = app(
+            arguments or ["--help"], prog_name="streamproc", standalone_mode=False
+        )
         sys.stdout.flush()
         return int(code or 0) if arguments else REFUSED
     except _Stopped as stopped:
@@ -93,7 +102,7 @@ def dispatch(arguments: list[str]) -> int:
 
 def _find_user_modules() -> None:
     """Let functions of the current folder be imported, as ``python -m`` does."""
-    here = os.getcwd()  # noqa: PTH109  # a string for sys.path
+    here = os.getcwd()
     if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
 
@@ -128,7 +137,9 @@ class _Stopped(Exception):  # noqa: N818  # it ends a command, it is not always 
 
 @app.callback(invoke_without_command=True)
 def main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Add the traceback to an error.")
     ] = False,
@@ -141,7 +152,9 @@ def main(
 
 @app.command()
 def demo(
-    frames: Annotated[int, typer.Option(min=1, help="Frames to take, 30 a second.")] = 200,
+    frames: Annotated[
+        int, typer.Option(min=1, help="Frames to take, 30 a second.")
+    ] = 200,
     to: To = None,
     executor: ExecutorOption = None,
 ) -> int:
@@ -185,13 +198,15 @@ def run(
 ) -> int:
     """Run a pipeline to its end."""
     from .folder import new_folder
-    from .run import start_pipeline
+    from .runs import start_pipeline
     from .signals import Signals
 
     pipeline = _pipeline(file, source, executor, settings or [])
     place = to or (Path(pipeline.to) if pipeline.to else None)
     if resume and place is None:
-        raise ConfigError("--resume needs the run folder: give --to, or 'to' in the file")
+        raise ConfigError(
+            "--resume needs the run folder: give --to, or 'to' in the file"
+        )
     with Signals() as signals:
         if resume and place is not None and place.exists():
             return _resume(place, signals, expected=pipeline)
@@ -352,7 +367,7 @@ def verify(path: RunArgument) -> int:
 
 def _pipeline(
     file: Path, source: str | None, executor: str | None, settings: list[str]
-) -> Any:  # noqa: ANN401  # a Pipeline; config is imported late
+) -> "Pipeline":
     """Return the file's pipeline, with what the command line says in its place."""
     from .config import override, parse, read_yaml
     from .inspection import source_argument
@@ -367,7 +382,7 @@ def _pipeline(
     return parse(given, str(file))
 
 
-def _executor(text: str | None) -> Any:  # noqa: ANN401  # YAML
+def _executor(text: str | None) -> str | dict[str, Any]:
     from .inspection import source_argument
 
     return "threads" if text is None else source_argument(text)
@@ -375,20 +390,17 @@ def _executor(text: str | None) -> Any:  # noqa: ANN401  # YAML
 
 def _resume(
     path: Path,
-    signals: Any,  # noqa: ANN401  # Signals; imported late
+    signals: "Signals",
     *,
     force_environment: bool = False,
-    expected: Any = None,  # noqa: ANN401  # a Pipeline
+    expected: "Pipeline | None" = None,
 ) -> int:
     from .folder import status as read_status
-    from .run import Run, resume as go_on
+    from .runs import Run, resume as go_on
 
     if expected is not None:
         _same_pipeline(path, expected)
     found = read_status(path)
-    if found["state"] == "finished":
-        print(f"{path} is finished: {found['done']} done, {found['failed']} failed")
-        return INCOMPLETE if found["failed"] or found["skipped"] else OK
     going = go_on(path, force_environment=force_environment, wait=False)
     assert isinstance(going, Run)
     _note(f"going on with {path}, {found['done'] + found['failed']} frames are in it")
@@ -397,7 +409,7 @@ def _resume(
     return code
 
 
-def _same_pipeline(path: Path, expected: Any) -> None:  # noqa: ANN401  # a Pipeline
+def _same_pipeline(path: Path, expected: "Pipeline") -> None:
     """Refuse to go on with a run of another pipeline than the file's."""
     from .config import build, read_yaml
     from .folder import existing
@@ -416,7 +428,9 @@ def _same_pipeline(path: Path, expected: Any) -> None:  # noqa: ANN401  # a Pipe
         )
 
 
-def _follow(run: Any, signals: Any, *, resumed: bool = False) -> tuple[Any, int]:  # noqa: ANN401  # Run and Signals, imported late
+def _follow(
+    run: "Run", signals: "Signals", *, resumed: bool = False
+) -> "tuple[Report, int]":
     """Show a run until its end; return its report and exit code.
 
     Raises
@@ -432,11 +446,30 @@ def _follow(run: Any, signals: Any, *, resumed: bool = False) -> tuple[Any, int]
         raise _Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}") from error
     except Exception as error:
         _end_early(run, error, resumed)
-    failed = report.frames.failed + report.frames.skipped
-    return report, INCOMPLETE if failed else OK
+    missing = _missing(run.path)
+    if missing:
+        _note(f"error: {missing}")
+    return report, INCOMPLETE if missing else OK
 
 
-def _end_early(run: Any, error: Exception, resumed: bool) -> NoReturn:  # noqa: ANN401  # a Run
+def _missing(path: Path) -> str | None:
+    """Return how many frames have no result, and why the first one has none."""
+    from contextlib import closing
+
+    from .folder import RunFolder, connect_readonly
+
+    with closing(connect_readonly(RunFolder(path).ledger)) as db:
+        count, first, state, error = db.execute(
+            "SELECT count(*), min(frame), state, error FROM frames "
+            "WHERE state != 'done'"
+        ).fetchone()
+    if not count:
+        return None
+    text = f"1 frame {state}" if count == 1 else f"{count:,} frames failed or skipped"
+    return f"{text}; frame {first}: {error or state}"
+
+
+def _end_early(run: "Run", error: Exception, resumed: bool) -> NoReturn:
     """Raise what ends the command after a run's failure."""
     if not run.report().frames.admitted and not resumed:
         run.folder.remove()
@@ -445,7 +478,7 @@ def _end_early(run: Any, error: Exception, resumed: bool) -> NoReturn:  # noqa: 
     raise _Stopped(ERROR, f"{text}; {_so_far(run)}") from error
 
 
-def _so_far(run: Any) -> str:  # noqa: ANN401  # a Run
+def _so_far(run: "Run") -> str:
     frames = run.report().frames
     text = f"{frames.done} frames are done in {run.path}"
     if run.job.not_resumable() is None:
@@ -453,7 +486,7 @@ def _so_far(run: Any) -> str:  # noqa: ANN401  # a Run
     return text
 
 
-def _show_end(report: Any) -> None:  # noqa: ANN401  # a Report
+def _show_end(report: "Report") -> None:
     from .progress import next_commands, show_next, show_report
     from .results import load
 
@@ -464,7 +497,7 @@ def _show_end(report: Any) -> None:  # noqa: ANN401  # a Report
     show_next(next_commands(report.path, table=table, picture=picture))
 
 
-def _show_told(told: Any) -> None:  # noqa: ANN401  # inspection.Told
+def _show_told(told: "Told") -> None:
     from .progress import show_rows
 
     sizes = " x ".join(f"{size:g}" for size in told.pixel_size_um.values())
@@ -473,7 +506,10 @@ def _show_told(told: Any) -> None:  # noqa: ANN401  # inspection.Told
         ("frames", frames + (" (live)" if told.live else "")),
         ("shape", f"{_size(told.shape)} ({told.axes})"),
         ("dtype", told.dtype),
-        ("pixel", f"{sizes} um ({', '.join(told.pixel_size_um)})" if sizes else "unknown"),
+        (
+            "pixel",
+            f"{sizes} um ({', '.join(told.pixel_size_um)})" if sizes else "unknown",
+        ),
         ("fps", f"{told.fps:g}" if told.fps else "unknown"),
     ]
     for key, value in told.metadata.items():

@@ -3,14 +3,12 @@
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .config import parse
+from .config import Pipeline, parse, read_yaml
 from .folder import RunFolder, connect_readonly, new_folder
-from .run import Run, start_pipeline
-
-if TYPE_CHECKING:
-    from .config import Pipeline
+from .plugins import make_source
+from .runs import Run, start_pipeline
 
 #: Frames per second of the simulated microscope.
 FPS = 30.0
@@ -23,7 +21,7 @@ TABLE = "cells"
 class Comparison:
     """Objects counted against those that are there, frame by frame.
 
-    ``error`` is the mean over frames of \\|counted − true\\|, ``percent`` the same in
+    ``error`` is the mean over frames of the difference, ``percent`` the same in
     per cent of the true count, ``worst`` the largest of a frame.
     """
 
@@ -42,7 +40,7 @@ class Comparison:
         )
 
 
-def pipeline(frames: int = FRAMES, *, executor: Any = "threads") -> "Pipeline":  # noqa: ANN401  # YAML
+def pipeline(frames: int = FRAMES, *, executor: Any = "threads") -> Pipeline:
     """Return the pipeline of the demo.
 
     Parameters
@@ -74,7 +72,7 @@ def start_demo(
     frames: int = FRAMES,
     to: str | Path | None = None,
     *,
-    executor: Any = "threads",  # noqa: ANN401  # YAML
+    executor: Any = "threads",
 ) -> Run:
     """Start the demo and return at once.
 
@@ -87,9 +85,7 @@ def start_demo(
     executor
         As in YAML.
     """
-    return start_pipeline(
-        pipeline(frames, executor=executor), to or new_folder("demo")
-    )
+    return start_pipeline(pipeline(frames, executor=executor), to or new_folder("demo"))
 
 
 def compare(path: str | Path) -> Comparison | None:
@@ -100,9 +96,6 @@ def compare(path: str | Path) -> Comparison | None:
     Comparison or None
         None where no frame is done.
     """
-    from .config import read_yaml
-    from .plugins import make_source
-
     folder = RunFolder(Path(path))
     simulation: Any = make_source(read_yaml(folder.pipeline)["source"])
     with closing(connect_readonly(folder.ledger)) as db:

@@ -179,9 +179,19 @@ def existing(path: str | Path) -> RunFolder:
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
-    """Return a connection that cannot change the ledger, beside a running engine."""
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    return sqlite3.connect(uri, uri=True, timeout=30)
+    """Return a connection that cannot change the ledger, beside a running engine.
+
+    A folder that may be written is opened so that the connection can clean up the
+    write-ahead log behind it; any other strictly read-only.
+    """
+    uri = path.resolve().as_uri()
+    try:
+        db = sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=30)
+        db.execute("PRAGMA query_only=ON")
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        return sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=30)
+    return db
 
 
 def status(path: str | Path) -> dict[str, Any]:
@@ -205,7 +215,7 @@ def status(path: str | Path) -> dict[str, Any]:
                 db.execute("SELECT state, count(*) FROM frames GROUP BY state")
             )
             lost = db.execute("SELECT coalesce(sum(count), 0) FROM gaps").fetchone()[0]
-            fps, p50, p99 = _speed(db, values)
+            fps, p50, p99 = _speed(db, {} if running else values)
         finally:
             db.close()
     except sqlite3.Error as error:

@@ -91,11 +91,12 @@ def view_source(source: Source, number: int = 0) -> View:
     if info.random_access:
         item = source.read(number)
     else:
-        for item in source.frames(number):
-            break
+        item = next(iter(source.frames(number)), None)
         source.stop()
     if not isinstance(item, Frame):
-        raise FrameError(f"frame {number} cannot be read: {getattr(item, 'error', 'none')}")
+        raise FrameError(
+            f"frame {number} cannot be read: {getattr(item, 'error', 'none')}"
+        )
     return View(number, item.pixels, info.axes, None, info.pixel_size_um)
 
 
@@ -235,7 +236,9 @@ def _has_pixels(folder: RunFolder, name: str, number: int) -> bool:
         rows = db.execute(
             "SELECT shard FROM chunks WHERE array=? AND frame=?", (f"{name}/0", number)
         ).fetchall()
-    return bool(rows) and all((folder.images / name / "0" / r[0]).exists() for r in rows)
+    return bool(rows) and all(
+        (folder.images / name / "0" / r[0]).exists() for r in rows
+    )
 
 
 def _read_again(folder: RunFolder, number: int) -> tuple[Array, str] | None:

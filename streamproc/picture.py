@@ -96,7 +96,6 @@ def stretch(plane: Array) -> NDArray[np.uint8]:
     if bright <= dark:
         dark, bright = float(finite.min()), float(finite.max())
     scaled = (values - dark) * (255 / max(float(bright) - float(dark), 1e-12))
-    return np.nan_to_num(np.clip(scaled, 0, 255), nan=0).round().astype(np.uint8)
 
 
 def flat(array: Array, axes: str) -> Array:
@@ -115,7 +114,7 @@ def _colours(image: Array, axes: str) -> Colours:
         return np.repeat(stretch(plane[0])[..., None], 3, axis=2)
     mixed = np.zeros((*plane.shape[1:], 3), np.float32)
     for channel, colour in zip(plane, _CHANNELS, strict=False):
-        mixed += stretch(channel)[..., None] * (np.float32(colour) / 255)
+        mixed += stretch(channel)[..., None] * np.divide(colour, 255, dtype=np.float32)
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
@@ -123,7 +122,7 @@ def _fit(picture: Colours, enlarge: int) -> Colours:
     """Return the picture at a size that is easily read."""
     height, width = picture.shape[:2]
     longest = max(height, width)
-    factor: float = max(1, READABLE // longest)
+    factor: float = max(1, round(READABLE / longest))
     if longest > LONGEST:
         factor = LONGEST / longest
     if factor == 1:
@@ -137,9 +136,9 @@ def _outline(picture: Colours, labels: Array) -> None:
     """Draw the rim of every object into the picture, one pixel wide."""
     if labels.ndim > 2:
         labels = labels.reshape(-1, *labels.shape[-2:]).max(axis=0)
-    numbers = np.ascontiguousarray(labels, np.int32)
+    numbers: Array = np.ascontiguousarray(labels, np.int32)
     if numbers.max() == 1:  # a mask: its parts are the objects
-        numbers = cv2.connectedComponents(numbers.astype(np.uint8))[1]
+        numbers = np.asarray(cv2.connectedComponents(numbers.astype(np.uint8))[1])
     height, width = picture.shape[:2]
     large = cv2.resize(
         numbers.astype(np.float64), (width, height), interpolation=cv2.INTER_NEAREST
@@ -153,7 +152,8 @@ def _outline(picture: Colours, labels: Array) -> None:
         rim[tuple(here)] |= differs
         rim[tuple(there)] |= differs
     rim &= large > 0
-    picture[rim] = _palette(large[rim])
+    found, which = np.unique(large[rim], return_inverse=True)
+    picture[rim] = _palette(found)[which]
 
 
 def _palette(numbers: NDArray[np.int64]) -> Colours:

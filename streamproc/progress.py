@@ -12,7 +12,7 @@ from .report import Report
 from .signals import Signals
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .runs import Run
 
 #: Seconds between two looks at a run.
 _LOOK = 0.1
@@ -122,9 +122,10 @@ def show_report(report: Report, more: Iterable[tuple[str, str]] = ()) -> None:
     rows = [("frames", ", ".join(frames))]
     if report.objects:
         rows.append(("objects", f"{report.objects:,}"))
+    if report.latency_ms["p50"] is not None:
+        speed = f"{report.fps:.1f} frames/s in {report.seconds:.1f} s"
+        rows += [("speed", speed), ("latency", latency_text(report.latency_ms))]
     rows += [
-        ("speed", f"{report.fps:.1f} frames/s in {report.seconds:.1f} s"),
-        ("latency", latency_text(report.latency_ms)),
         *more,
         *places(report.path, report.saved),
         *(("note", note) for note in report.notes),

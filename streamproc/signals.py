@@ -10,7 +10,8 @@ class Signals:
     """Counts requests to end, in place of raising in the middle of anything.
 
     A context manager; it takes the handlers over in the main thread only, and puts
-    the former ones back. The third request raises `KeyboardInterrupt`: something
+    the former ones back, unless it has heard one: then the process is about to end,
+    and ignores the rest. The third request raises `KeyboardInterrupt`: something
     hangs that neither a drain nor a stop has ended.
     """
 
@@ -30,7 +31,9 @@ class Signals:
     def __exit__(self, *_: object) -> None:
         """Put the former handlers back."""
         for number, handler in self._before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            if self.count or handler is None:
+                handler = signal.SIG_IGN if self.count else signal.SIG_DFL
+            signal.signal(number, handler)
         self._before.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,9 @@ class _Check:
             numbers = {row[0] for row in self._db.execute("SELECT frame FROM frames")}
             missing = sorted(set(range(last + 1)) - numbers)
             yield f"frames: no row for {_some(missing)}, though later ones have one"
-        for frame, t in self._db.execute("SELECT frame, t FROM frames WHERE t != frame"):
+        for frame, t in self._db.execute(
+            "SELECT frame, t FROM frames WHERE t != frame"
+        ):
             yield f"frame {frame}: its row says t = {t}"
 
     def _journal(self) -> Iterator[str]:
@@ -197,12 +199,10 @@ class _Check:
     def _layout(self, name: str) -> ArrayLayout | None:
         if name not in self._layouts:
             document = read_json(self._folder.images / name / "zarr.json")
-            try:
-                self._layouts[name] = document and ArrayLayout.from_metadata(
-                    name, document
-                )
-            except StoreError:
-                self._layouts[name] = None
+            self._layouts[name] = None
+            if document is not None:
+                with suppress(StoreError):
+                    self._layouts[name] = ArrayLayout.from_metadata(name, document)
         return self._layouts[name]
 
     def _length(self, name: str) -> int:
@@ -239,7 +239,8 @@ class _Check:
             if states[frame] != "done":
                 continue
             if set(known) - {"source"} != expected - {"source"}:
-                yield f"frame {frame}: saved are {_names(known)}, not {_names(expected)}"
+                names = f"{_names(known)}, not {_names(expected)}"
+                yield f"frame {frame}: saved are {names}"
             for name, digest in known.items():
                 if name in self._known:
                     self._found.tables += 1

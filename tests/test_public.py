@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import pkgutil
 from types import ModuleType
 from typing import Any
 
@@ -57,9 +58,15 @@ def test_type_checkers_see_the_same_names() -> None:
     assert names == set(sp.__all__)
 
 
+def test_no_module_hides_a_public_name() -> None:
+    # importing streamproc.x binds x on the package, over whatever x was
+    modules = {m.name for m in pkgutil.iter_modules(sp.__path__)}
+    assert modules & set(sp.__all__) == {"ops"}
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        sp.nothing  # type: ignore[attr-defined]  # that is the point
+        sp.nothing
 
 
 def methods() -> list[tuple[type[graph.Handle], str]]:

@@ -1,4 +1,4 @@
-"""Every block of README.md is run, in order, in one empty folder."""
+"""The blocks of README.md are run in order in one folder; CONTRIBUTING.md's too."""
 
 import os
 import re
@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+
+import streamproc as sp
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -38,9 +40,9 @@ class Block:
     line: int
 
 
-def blocks() -> list[Block]:
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", TEXT, re.M | re.S)
-    return [Block(m[1], m[2], TEXT[: m.start()].count("\n") + 1) for m in found]
+def blocks(text: str = TEXT) -> list[Block]:
+    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    return [Block(m[1], m[2], text[: m.start()].count("\n") + 1) for m in found]
 
 
 @pytest.fixture
@@ -118,9 +120,10 @@ def test_the_gate_runs_the_two_commands() -> None:
     assert done.stdout.splitlines() == COMMANDS
 
 
-@pytest.mark.parametrize(
-    "command", sorted(set(re.findall(r"streamproc ([a-z]+)", TEXT)))
-)
+NAMED = set(re.findall(r"(?:^|`|&& )streamproc ([a-z]+)", TEXT, re.M))
+
+
+@pytest.mark.parametrize("command", sorted(NAMED))
 def test_commands_have_help(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "streamproc", command, "--help"],
@@ -131,9 +134,33 @@ def test_commands_have_help(command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    text = (README.parent / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (README.parent / target).exists(), target
+
+
+def test_how_to_contribute_works(folder: Path) -> None:
+    text = (README.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    operator, source = (b.text for b in blocks(text) if b.language == "python")
+    here: dict[str, Any] = {
+        "__name__": "streamproc.ops.example",
+        "__package__": "streamproc.ops",
+    }
+    exec(compile(operator, "CONTRIBUTING.md", "exec"), here)
+    gamma = here["adjust_gamma"]
+    assert gamma([[1, 2], [3, 4]], gamma=2).tolist() == [[1, 4], [9, 16]]
+    with pytest.raises(ValueError, match="gamma must be > 0, got -1"):
+        gamma([[1, 2], [3, 4]], gamma=-1.0)
+
+    there: dict[str, Any] = {"__name__": "example"}
+    exec(compile(source, "CONTRIBUTING.md", "exec"), there)
+    raw = sp.open(there["Ramp"](3))
+    report = sp.run({"source": raw}, to="RUN")
+    assert report.frames.done == 3
+    pixels = np.asarray(sp.load("RUN").images["source"][:])
+    assert pixels.mean(axis=(1, 2)).tolist() == [0, 1, 2]
 
 
 def test_pictures_are_small() -> None:

@@ -55,7 +55,8 @@ class Geometry:
         """Return that of the ellipse of the same second moments: 0 is a circle."""
         small, large = self._inertia().T
         ratio = np.divide(small, large, out=np.ones_like(large), where=large > 0)
-        return np.asarray(np.sqrt(1 - ratio))
+        # a round object's ratio may be 1 and a rounding
+        return np.asarray(np.sqrt(np.maximum(1 - ratio, 0)))
 
     def axis_lengths(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the longest and the shortest axis of the ellipse (ellipsoid)."""
@@ -73,6 +74,11 @@ class Geometry:
         yy, xx, yx = self._spread(_SYY), self._spread(_SXX), self._spread(_SYX)
         diagonal = np.where(-yx < 0, np.pi / 4, -np.pi / 4)
         return np.where(xx == yy, diagonal, 0.5 * np.arctan2(2 * yx, yy - xx))
+
+    def undecided(self) -> NDArray[np.intp]:
+        """Return which objects have two angles, or all: lying ones and round ones."""
+        level = (self._spread(_SYX) == 0) & (self._spread(_SYY) <= self._spread(_SXX))
+        return np.flatnonzero(level & (self.area > 1))
 
     def _inertia(self) -> NDArray[np.float64]:
         """Return the eigenvalues of the tensor of inertia, ascending, >= 0."""

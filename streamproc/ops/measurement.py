@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, FrameError, nearest
 from ..frame import Array
 from ..table import Measurements
 from ._moments import Geometry, Intensity, geometry, intensities
 from ._operator import operator
+from ._orientation import decided
 from ._perimeter import perimeters
 from ._pixels import numbers, pixels
 from ._runs import find_runs, number_values
@@ -135,6 +136,8 @@ def measure(
                     columns[column + suffix] = values
         elif kind == "perimeter":
             columns[name] = perimeters(image, runs, place, len(present))
+        elif kind == "orientation":
+            columns[name] = _orientations(image, present, shapes)
         elif kind in ("centroid", "bbox"):
             columns |= _positions(kind, name, shapes)
         else:
@@ -202,6 +205,17 @@ def _has_channels(intensity: ArrayLike | None, labels: Array) -> bool:
     return np.ndim(intensity) > labels.ndim if intensity is not None else False
 
 
+def _orientations(
+    labels: Array, present: NDArray[np.int64], shapes: Geometry
+) -> NDArray[np.float64]:
+    angles = shapes.orientation()
+    low, high = shapes.lowest, shapes.highest
+    for i in shapes.undecided():
+        box = labels[low["y"][i] : high["y"][i], low["x"][i] : high["x"][i]]
+        angles[i] = decided(box == present[i])
+    return angles
+
+
 def _positions(kind: str, name: str, shapes: Geometry) -> dict[str, Array]:
     axes = "zyx"[-shapes.ndim :]
     if kind == "centroid":
@@ -227,5 +241,4 @@ _SHAPE: dict[str, Callable[[Geometry], Array]] = {
     "eccentricity": Geometry.eccentricity,
     "major": lambda shapes: shapes.axis_lengths()[0],
     "minor": lambda shapes: shapes.axis_lengths()[1],
-    "orientation": Geometry.orientation,
 }

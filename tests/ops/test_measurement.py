@@ -36,17 +36,11 @@ def assert_same(result: pd.DataFrame, expected: pd.DataFrame) -> None:
             continue
         assert mine.dtype == np.float64
         # 1 - l2 / l1 of a round object and the axes of a thin one are rounding in
-        # scikit-image; the angle of a round one is anything
+        # scikit-image
         slack = 2e-6 if name in _ROUNDED else 1e-9
-        if name == "orientation":
-            turned = np.abs(mine - theirs)
-            turned = np.minimum(turned, np.pi - turned)
-            round_ = result["eccentricity"].to_numpy() < 1e-3
-            assert (turned[~round_] < 1e-5).all()
-        else:
-            np.testing.assert_allclose(
-                mine, theirs, rtol=1e-5, atol=slack, err_msg=str(name)
-            )
+        np.testing.assert_allclose(
+            mine, theirs, rtol=1e-5, atol=slack, err_msg=str(name)
+        )
 
 
 _ROUNDED = (

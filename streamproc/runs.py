@@ -270,7 +270,7 @@ class Run:
         failure = self._engine.failure
         if failure is not None:
             raise failure
-        if self._ended == "interrupt":
+        if self._state == "interrupted":
             raise KeyboardInterrupt
         return self.report()
 
@@ -361,8 +361,7 @@ class Run:
             on_error=options.on_error,
             keep_windows=job.keep_windows,
         )
-        for key in ("reason", "speed"):
-            self._ledger.set(key, "")
+        self._ledger.set("reason", "")
         self._ledger.set("clean", "no")
         self._ledger.set("state", "running")
 
@@ -544,9 +543,11 @@ class Run:
         if failure is not None:
             self._state, self._reason = "stopped", one_line(failure)
             self.folder.drop_ballast()
+        elif self._engine.complete:
+            self._state = "finished"
         elif self._ended == "interrupt":
             self._state, self._reason = "interrupted", "interrupted"
-        elif self._ended is not None and not self._engine.complete:
+        elif self._ended is not None:
             self._state, self._reason = "stopped", f"{self._ended} was asked for"
         else:
             self._state = "finished"
@@ -602,7 +603,8 @@ class Run:
             self._ledger.set("admitted", str(self._admitted))
             self._ledger.set("state", self._state)
             self._ledger.set("reason", self._reason or "")
-            self._ledger.set("speed", json.dumps(speed))
+            if self.metrics.committed_here:
+                self._ledger.set("speed", json.dumps(speed))
             for note in self._notes():
                 self._ledger.event("note", note)
             if self._engine.failure is not None:
