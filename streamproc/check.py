@@ -3,7 +3,7 @@
 from .config import Pipeline, check_graph, connect
 from .errors import ConfigError
 from .frame import Source, SourceInfo
-from .graph import Graph, Step
+from .graph import Step
 from .parameters import Parameters
 from .plugins import load, make_source, source_form
 

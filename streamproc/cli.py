@@ -396,7 +396,8 @@ def _resume(
     expected: "Pipeline | None" = None,
 ) -> int:
     from .folder import status as read_status
-    from .runs import Run, resume as go_on
+    from .runs import Run
+    from .runs import resume as go_on
 
     if expected is not None:
         _same_pipeline(path, expected)

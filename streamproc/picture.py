@@ -96,6 +96,10 @@ def stretch(plane: Array) -> NDArray[np.uint8]:
     if bright <= dark:
         dark, bright = float(finite.min()), float(finite.max())
     scaled = (values - dark) * (255 / max(float(bright) - float(dark), 1e-12))
+    rounded: NDArray[np.uint8] = (
+        np.nan_to_num(np.clip(scaled, 0, 255)).round().astype(np.uint8)
+    )
+    return rounded
 
 
 def flat(array: Array, axes: str) -> Array:

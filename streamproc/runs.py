@@ -523,6 +523,7 @@ class Run:
     def _run(self) -> None:
         """Run the engine to its end, then close everything (the run's thread)."""
         engine = self._engine
+        self.metrics.started = time.perf_counter()
         try:
             with _quick_switching(), _single_threaded_opencv():
                 self._executor.start(engine.deliver)

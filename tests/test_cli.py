@@ -644,7 +644,7 @@ def test_after_a_kill_it_resumes_and_a_second_process_is_refused(
     assert status(command)["state"] == "finished"
     code, out, _ = command("resume", "RUN")
     assert (code, "frames   60 done\n" in out) == (0, True)
-    assert "speed" not in out, "nothing was left to do"
+    assert "latency" not in out, "nothing was left to do"
     assert status(command)["fps"] > 0
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """Where encoded images go; one thread calls it, frames ascend."""
 
-    def append(self, name: str, frame: int, encoded: Any) -> list[Any]:
-        """Take the encoded image of one frame; return its rows of ``chunks``."""
+    def append_all(self, frame: int, encoded: Mapping[str, Any]) -> list[Any]:
+        """Take all encoded images of one frame; return their rows of ``chunks``.
+
+        Raises `FrameError`, and takes none, where one does not fit those before it.
+        """
         ...
 
     def record_time(self, frame: int, when: float | None) -> None:
@@ -128,8 +131,7 @@ class Committer:
                     if self._tables.get(name) != columns:
                         self._ledger.table(name, saved.types)
                         self._tables[name] = columns
-                for name, encoded in entry.encoded.items():
-                    chunks += self._sink.append(name, ref.frame, encoded)
+                chunks = self._sink.append_all(ref.frame, entry.encoded)
             except FrameError as error:
                 entry.error, entry.exception = str(error), error
         if isinstance(ref.address, LogAddress):

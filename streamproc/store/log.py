@@ -9,10 +9,11 @@ from pathlib import Path
 from streamproc.errors import FrameError, StoreError, one_line
 from streamproc.frame import Array, Frame, FrameRef, Unreadable
 
+from .chunks import ChunkRow, read_frame
 from .codecs import crc32c
 from .layout import ArrayLayout
 from .platform import Platform
-from .shards import ChunkRow, ShardWriter, read_frame
+from .writer import Writer
 
 #: Name of the admission journal in the run folder.
 JOURNAL = "admission.jsonl"
@@ -117,7 +118,7 @@ class RawLog:
         self,
         folder: Path,
         root: Path,
-        writer: ShardWriter,
+        writer: Writer,
         platform: Platform,
         *,
         first: int = 0,
@@ -161,6 +162,19 @@ class RawLog:
         StoreError
             The disk is full or gone; none of these frames is admitted.
         """
+        try:
+            refs = self._admit(items)
+        except BaseException:
+            self._writer.forget()
+            raise
+        self.admitted += len(items)
+        self.next_source_index = items[-1].source_index + 1
+        now = time.perf_counter()
+        for ref in refs:
+            ref.clock = now
+        return refs
+
+    def _admit(self, items: Sequence[Frame | Unreadable]) -> list[FrameRef]:
         refs, lines = [], []
         writer = self._writer
         for number, item in enumerate(items, self.admitted):
@@ -176,11 +190,6 @@ class RawLog:
         except OSError as error:
             raise StoreError(f"cannot write {self._path}: {one_line(error)}") from error
         writer.publish()
-        self.admitted += len(items)
-        self.next_source_index = items[-1].source_index + 1
-        now = time.perf_counter()
-        for ref in refs:
-            ref.clock = now
         return refs
 
     def _record(self, number: int, item: Frame | Unreadable) -> Record:

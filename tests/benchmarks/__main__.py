@@ -1,0 +1,267 @@
+"""Measure, in one run: ``python tests/benchmarks [--frames N] [--rounds N]``.
+
+Every figure is the median of rounds in which all contestants take turns, so that a
+busy moment of the machine hits them alike; ratios are what counts.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import psutil
+import tifffile
+from numpy.typing import NDArray
+
+import streamproc as sp
+from streamproc.sources.simulation import Simulation
+from streamproc.store.layout import ArrayLayout
+from streamproc.store.platform import NATIVE, aligned_empty
+from streamproc.store.shards import ShardWriter
+
+sys.path.insert(0, str(Path(__file__).parent))
+import peers  # beside this script
+
+Result = dict[str, float]
+
+
+class Memory:
+    """A recording in memory: one frame, again and again."""
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, frames: int, pixels: NDArray[Any]) -> None:
+        self._frame = sp.Frame(pixels, 0)
+        self.info = sp.SourceInfo(
+            shape=pixels.shape,
+            dtype=pixels.dtype,
+            axes="yx",
+            identity="memory",
+            frames=frames,
+            random_access=True,
+        )
+
+    def frames(self, start: int = 0) -> Iterator[sp.Frame]:
+        """Yield the frame."""
+        for _ in range(start, self.info.frames or 0):
+            yield self._frame
+
+    def read(self, index: int) -> sp.Frame:
+        """Return the frame."""
+        return self._frame
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def nothing(image: NDArray[Any]) -> NDArray[Any]:
+    """Return the image: an empty operator."""
+    return image
+
+
+def spin(image: NDArray[Any]) -> NDArray[Any]:
+    """Burn 10 ms of pure Python, holding the GIL."""
+    end = time.thread_time() + 0.010
+    while time.thread_time() < end:
+        pass
+    return image
+
+
+def make_movie(path: Path, frames: int, side: int) -> None:
+    """Write a multi-page TIFF of simulated nuclei."""
+    simulation = Simulation(frames, shape=(side, side), seed=1, live=False)
+    with tifffile.TiffWriter(path) as writer:
+        for frame in simulation.frames():
+            if isinstance(frame, sp.Frame):
+                writer.write(frame.pixels, contiguous=True)
+
+
+def cpu() -> float:
+    """Return CPU seconds of this process and of its children that ended."""
+    t = os.times()
+    return t.user + t.system + t.children_user + t.children_system
+
+
+@contextmanager
+def scratch(root: Path) -> Iterator[Path]:
+    """Give an empty folder, gone afterwards."""
+    folder = Path(tempfile.mkdtemp(dir=root))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main_job(movie: Path, folder: Path, executor: str, window: bool) -> int:
+    """Run the engine on the job of `peers.analyse`."""
+    raw = sp.open(movie)
+    flat = raw.background(window=50, every=25) if window else raw
+    labels = flat.gaussian(sigma=2).threshold("otsu").binary_opening(radius=1).label()
+    cells = labels.measure(raw)
+    save = {"nuclei": labels, "cells": cells}
+    return sp.run(save, to=folder / "run", executor=executor).objects
+
+
+def rounds(
+    contestants: dict[str, Callable[[Path], object]], frames: int, n: int, root: Path
+) -> dict[str, Result]:
+    """Let all take turns ``n`` times; return medians of frames/s and CPU ms/frame."""
+    speed: dict[str, list[float]] = {name: [] for name in contestants}
+    load: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(n):
+        for name, run in contestants.items():
+            with scratch(root) as folder:
+                before, start = cpu(), time.perf_counter()
+                run(folder)
+                speed[name].append(frames / (time.perf_counter() - start))
+                load[name].append((cpu() - before) / frames * 1e3)
+    return {
+        name: {
+            "fps": statistics.median(speed[name]),
+            "cpu_ms": statistics.median(load[name]),
+        }
+        for name in contestants
+    }
+
+
+def bench_pipeline(root: Path, frames: int, side: int, n: int) -> None:
+    """Compare executors with a plain loop and a process pool."""
+    movie = root / f"movie{side}.tif"
+    make_movie(movie, frames, side)
+    workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
+    contestants: dict[str, Callable[[Path], object]] = {
+        "plain loop": lambda d: peers.plain_loop(movie, frames, d),
+        f"Pool({workers})": lambda d: peers.pool(movie, frames, d, workers),
+        "inline": lambda d: main_job(movie, d, "inline", False),
+        "threads": lambda d: main_job(movie, d, "threads", False),
+        "inline, background": lambda d: main_job(movie, d, "inline", True),
+        "threads, background": lambda d: main_job(movie, d, "threads", True),
+    }
+    main_job(movie, root / "warm", "inline", True)
+    found = rounds(contestants, frames, n, root)
+    print(f"\npipeline, {frames} frames of {side}² uint16, median of {n} rounds")
+    for name, result in found.items():
+        print(f"  {name:22s} {result['fps']:8.1f} fps  {result['cpu_ms']:6.2f} ms CPU")
+    ratio = found["threads"]["fps"] / found["inline"]["fps"]
+    head = found["threads, background"]["fps"] / found["inline, background"]["fps"]
+    peer = found["threads"]["fps"] / found[f"Pool({workers})"]["fps"]
+    print(f"  threads / inline {ratio:.2f}; with background {head:.2f}; / Pool {peer:.2f}")
+
+
+def bench_engine(root: Path, frames: int, n: int) -> None:
+    """Measure the engine alone: an empty operator, the ledger on, nothing saved."""
+    pixels = np.zeros((512, 512), np.uint16)
+    contestants: dict[str, Callable[[Path], object]] = {
+        name: lambda d, name=name: sp.run(  # type: ignore[misc]  # mypy: default args
+            sp.open(Memory(frames, pixels)).map(nothing), to=d / "run", executor=name
+        )
+        for name in ("inline", "threads")
+    }
+    found = rounds(contestants, frames, n, root)
+    print(f"\nengine alone, {frames} frames of 512², start and end included")
+    for name, result in found.items():
+        print(f"  {name:10s} {result['cpu_ms'] * 1e3:6.1f} µs CPU per frame")
+
+
+def bench_writing(root: Path, frames: int, n: int) -> None:
+    """Compare the shard appender with raw aligned writes of the same bytes."""
+    pixels = np.random.default_rng(0).integers(0, 4000, (2048, 2048), dtype=np.uint16)
+    raw = aligned_empty(pixels.nbytes)
+    raw[:] = pixels.reshape(-1).view(np.uint8)
+
+    def plain(folder: Path) -> None:
+        fd = NATIVE.open(folder / "raw", create=True)
+        NATIVE.resize_sparse(fd, frames * len(raw))
+        for number in range(frames):
+            NATIVE.write_at(fd, raw, number * len(raw))
+            if number % 8 == 7:
+                NATIVE.sync(fd)
+        NATIVE.sync(fd)
+        os.close(fd)
+
+    def ours(folder: Path) -> None:
+        layout = ArrayLayout.of("0", pixels.shape, pixels.dtype, "none", axes="yx")
+        writer = ShardWriter(folder, layout, frames_hint=frames)
+        for number in range(frames):
+            writer.append(number, layout.encode(pixels))
+            if number % 8 == 7:
+                writer.sync()
+                writer.publish()
+        writer.close(frames)
+
+    found = rounds({"raw writes": plain, "shards": ours}, frames, n, root)
+    print(f"\nwriting {frames} frames of 2048² uint16 (8.4 MB each)")
+    for name, result in found.items():
+        print(f"  {name:10s} {result['fps'] * 8.39e-3:6.2f} GB/s")
+    print(f"  shards / raw {found['shards']['fps'] / found['raw writes']['fps']:.2f}")
+
+
+def bench_gil(root: Path, frames: int, n: int) -> None:
+    """Compare threads with inline when a step is pure Python."""
+    pixels = np.zeros((64, 64), np.uint16)
+    contestants: dict[str, Callable[[Path], object]] = {
+        name: lambda d, name=name: sp.run(  # type: ignore[misc]  # mypy: default args
+            sp.open(Memory(frames, pixels)).map(spin), to=d / "run", executor=name
+        )
+        for name in ("inline", "threads")
+    }
+    found = rounds(contestants, frames, n, root)
+    ratio = found["threads"]["fps"] / found["inline"]["fps"]
+    print(f"\n10 ms of pure Python per frame: threads / inline {ratio:.2f}")
+
+
+def bench_memory(root: Path, frames: int) -> None:
+    """Tell how much memory grows from frame 200 on."""
+    simulation = {"frames": frames, "live": False}
+    raw = sp.open({"simulation": simulation})
+    labels = raw.gaussian(sigma=2).threshold("otsu").label()
+    save = {"source": raw, "nuclei": labels, "cells": labels.measure(raw)}
+    process = psutil.Process()
+    with scratch(root) as folder:
+        run = sp.start(save, to=folder / "run")
+        early = 0
+        while run.state == "running":
+            if not early and run.metrics.committed_here >= 200:
+                early = process.memory_info().rss
+            time.sleep(0.005)
+        run.wait()
+        growth = (process.memory_info().rss - early) / 1e6
+    print(f"\nmemory from frame 200 to {frames}: {growth:+.1f} MB")
+
+
+def main() -> None:
+    """Run all, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", default=[])
+    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--folder", type=Path, default=None)
+    given = parser.parse_args()
+    chosen = given.what or ["pipeline", "engine", "writing", "gil", "memory"]
+    with scratch(given.folder or Path(tempfile.gettempdir())) as root:
+        if "pipeline" in chosen:
+            bench_pipeline(root, given.frames, given.side, given.rounds)
+        if "engine" in chosen:
+            bench_engine(root, given.frames * 50, given.rounds)
+        if "writing" in chosen:
+            bench_writing(root, given.frames // 2, given.rounds)
+        if "gil" in chosen:
+            bench_gil(root, given.frames // 2, given.rounds)
+        if "memory" in chosen:
+            bench_memory(root, given.frames * 10)
+
+
+if __name__ == "__main__":
+    main()
