@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import FrameError
-from ..frame import Array
+from ..frame import Array, trailing_axes
 from ..store.codecs import Chunk, Codec
 from ..store.layout import ArrayLayout
 from ._pyramid import halve_image, halve_labels
@@ -54,14 +54,15 @@ class Encoder:
         Parameters
         ----------
         pixels
-            One frame; its axes are those of the encoder.
+            One frame; its axes are those of the encoder, or what a user's function
+            left of them (`trailing_axes`).
         first_level
             1 where something else (the raw log) writes the full size.
         """
-        if pixels.ndim != len(self.axes):
+        if not 2 <= pixels.ndim <= len(self.axes):
             raise FrameError(
                 f"{self.name!r} has the axes {self.axes!r}, the frame has the shape "
-                f"{pixels.shape}; return one dimension per axis"
+                f"{pixels.shape}; return one dimension per axis, or the last ones"
             )
         pixels = self._plain(pixels)
         halve = halve_image if self.kind == "image" else halve_labels
@@ -101,8 +102,9 @@ class Encoder:
     ) -> ArrayLayout:
         """Return the layout of a level whose frames have this shape."""
         name = f"{self.path}/{level}"
+        axes = trailing_axes(len(shape), self.axes)
         return ArrayLayout.of(
-            name, shape, dtype, self.codec, axes=self.axes, files=self.files
+            name, shape, dtype, self.codec, axes=axes, files=self.files
         )
 
     def all_layouts(

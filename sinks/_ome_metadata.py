@@ -45,9 +45,9 @@ def image(
 def _multiscale(
     encoder: Encoder, layouts: Sequence[ArrayLayout], info: SourceInfo
 ) -> dict[str, Any]:
-    sizes = info.pixel_size_um
+    sizes, letters = info.pixel_size_um, layouts[0].axes
     axes: list[dict[str, str]] = []
-    for axis in "t" + encoder.axes:
+    for axis in "t" + letters:
         described = {"name": axis, "type": _TYPES[axis]}
         if axis == "t" and info.fps:
             described["unit"] = "second"
@@ -59,7 +59,7 @@ def _multiscale(
         level = int(layout.name.rpartition("/")[2])
         scale = [1 / info.fps if info.fps else 1.0]
         shift = [0.0]
-        for axis in encoder.axes:
+        for axis in letters:
             factor = 2**level if axis in "yx" else 1
             pixel = float(sizes.get(axis, 1.0))
             scale.append(pixel * factor)

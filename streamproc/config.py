@@ -14,6 +14,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from .errors import ConfigError, nearest
 from .frame import Source
@@ -123,7 +124,11 @@ class Options(_Strict):
             parameters = value[name] or {}
             if name == "inline" and parameters:
                 raise ValueError("executor inline takes no parameters")
-            ThreadsConfig.model_validate(parameters)
+            try:
+                ThreadsConfig.model_validate(parameters)
+            except ValidationError as error:
+                text = _message(error, ThreadsConfig, "", ("executor", "threads"))
+                raise PydanticCustomError("told", "{text}", {"text": text}) from None
         return value
 
     @field_validator("on_overload")
@@ -227,6 +232,12 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be text", key_node.start_mark
+                )
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -265,12 +276,21 @@ def parse_options(given: Mapping[str, Any]) -> Options:
         raise ConfigError(_message(error, Options, "")) from None
 
 
-def _message(error: ValidationError, model: type[BaseModel], where: str) -> str:
+def _message(
+    error: ValidationError,
+    model: type[BaseModel],
+    where: str,
+    above: tuple[str, ...] = (),
+) -> str:
     first = min(error.errors(include_url=False), key=lambda e: e["type"] == "missing")
     location = [str(part) for part in first["loc"]]
     # the arms of a union are no part of what the user wrote
     location = [p for p in location if not _is_arm(p)]
-    path = ".".join(location)
+    if first["type"] == "told":
+        return f"{where}: {first['msg']}" if where else str(first["msg"])
+    if location and location[-1] == "[key]":
+        location.pop()
+    path = ".".join([*above, *location])
     prefix = f"{where}: " if where else ""
     if first["type"] == "extra_forbidden":
         owner = model
@@ -285,6 +305,8 @@ def _message(error: ValidationError, model: type[BaseModel], where: str) -> str:
         if text.startswith("a size"):
             return f"{prefix}{path} must be {text}, got {first['input']!r}"
         return f"{prefix}{path}: {text}"
+    if path == "log" and first["type"] == "model_type":
+        return f"{prefix}log must be a mapping or none, got {first['input']!r}"
     if first["type"] in ("dict_type", "model_type", "model_attributes_type"):
         return f"{prefix}{path} must be a mapping, got {first['input']!r}"
     return f"{prefix}{path} must be {explain(first)}, got {first['input']!r}"
@@ -369,12 +391,19 @@ def _parts(
     if operator == "measure" and "intensity" in parameters:
         intensity = parameters.pop("intensity")
         if intensity is not None:
+            _known(intensity, graph, f"{path}.measure.intensity")
             inputs = [*inputs, intensity]
-    known = {"source": 0, **graph}
     for step in inputs:
-        if step not in known:
-            raise unknown_step(str(step), known, f"{path}.of")
+        _known(step, graph, f"{path}.of")
     return str(operator), inputs, parameters
+
+
+def _known(step: object, graph: Mapping[str, Any], path: str) -> None:
+    if not isinstance(step, str):
+        raise ConfigError(f"{path}: must be a step's name, got {step!r}")
+    known = {"source": 0, **graph}
+    if step not in known:
+        raise unknown_step(step, known, path)
 
 
 def _parameters(operator: str, given: object, path: str) -> dict[str, Any]:
@@ -399,13 +428,16 @@ def _above(name: str, graph: Mapping[str, Mapping[str, Any]]) -> str:
     users: dict[str, str] = {}
     for i, other in enumerate(names):
         of = graph[other].get("of", names[i - 1] if i else "source")
-        for step in [of] if isinstance(of, str) else of or []:
+        # what is neither a name nor a list of names is refused where it stands
+        for step in [of] if isinstance(of, str) else of if type(of) is list else []:
+            if not isinstance(step, str):
+                continue
             if step in users and "of" not in graph[name] and index:
                 raise ConfigError(
                     f"graph.{name}.of: is missing; the graph branches at {step!r}, "
                     "so every step names its input"
                 )
-            users.setdefault(str(step), other)
+            users.setdefault(step, other)
     return above
 
 

@@ -94,10 +94,13 @@ class RunFolder:
                 )
                 file.flush()
                 os.fsync(file.fileno())
+            ballast = os.urandom(4096) * (_BALLAST_BYTES // 4096)
+            RunFolder(new).ballast.write_bytes(ballast)
             new.rename(self.path)
-            self.ballast.write_bytes(os.urandom(4096) * (_BALLAST_BYTES // 4096))
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(new, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             raise RunFolderError(
                 f"cannot create run folder {self.path}: {error.strerror or error}"
             ) from error

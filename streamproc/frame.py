@@ -131,6 +131,15 @@ class Source(Protocol):
         ...
 
 
+def trailing_axes(ndim: int, axes: str) -> str:
+    """Return the axes of an array that a user's function gave.
+
+    The same number of axes keeps them; fewer keeps the last ones; more takes the
+    last ones of ``czyx``.
+    """
+    return axes[-ndim:] if ndim <= len(axes) else AXES[-ndim:]
+
+
 class Address(Protocol):
     """Where the pixels of a frame can be read again; small and picklable."""
 

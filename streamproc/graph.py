@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from .ordered import OrderedStep
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*$")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 def is_name(text: str) -> bool:
     """Return whether a step may be called so."""
-    return bool(_NAME.match(text))
+    return isinstance(text, str) and bool(_NAME.fullmatch(text))
 
 
 Role = Literal["source", "parallel", "windowed", "ordered"]
@@ -45,10 +45,15 @@ class Step:
     ordered: "OrderedStep[Any] | None" = None
 
     def ancestors(self) -> Iterator["Step"]:
-        """Yield this step and all it needs, inputs first (with repetitions)."""
-        for step in self.inputs:
-            yield from step.ancestors()
-        yield self
+        """Yield this step and all it needs, each once."""
+        seen = {self.name}
+        waiting = [self]
+        while waiting:
+            step = waiting.pop()
+            yield step
+            fresh = [i for i in step.inputs if i.name not in seen]
+            seen.update(i.name for i in fresh)
+            waiting += fresh
 
 
 class Graph:
@@ -111,6 +116,11 @@ class Graph:
         from .steps import build
 
         for handle in inputs:
+            if not isinstance(handle, Handle):
+                raise ConfigError(
+                    f"{operator}: its inputs are handles of steps, got {handle!r}; "
+                    "give constants as parameters"
+                )
             if handle.graph is not self:
                 raise ConfigError(
                     f"{operator}: its inputs come from two sources; "
@@ -130,6 +140,7 @@ class Handle:
         self.graph = graph
         self.step = step
         self._stream: streamz.Stream | None = None
+        self._listened = False
 
     @property
     def name(self) -> str:
@@ -151,14 +162,18 @@ class Handle:
         for tables. Nothing that hangs there can stall or break a run. Emissions
         carry ``metadata=[{"frame": n, "time": seconds}]``.
         """
-        if self._stream is None:
-            self._stream = _committed(self)
-        return self._stream
+        self._listened = True
+        return self._node()
 
     @property
     def is_streamed(self) -> bool:
         """Whether somebody asked for `stream`."""
-        return self._stream is not None
+        return self._listened
+
+    def _node(self) -> "streamz.Stream":
+        if self._stream is None:
+            self._stream = _committed(self)
+        return self._stream
 
     def _add(
         self,
@@ -510,7 +525,8 @@ def _committed(handle: Handle) -> "streamz.Stream":
         ) -> list[Any]:
             return []
 
-    upstreams = [handle.graph.handles[s.name].stream for s in handle.step.inputs]
+    # nobody listens to these: their values need not be kept
+    upstreams = [handle.graph.handles[s.name]._node() for s in handle.step.inputs]
     if upstreams:
         return Committed(upstreams=upstreams, stream_name=handle.name)
     return Committed(stream_name=handle.name)

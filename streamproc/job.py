@@ -32,8 +32,14 @@ class Job:
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
+        folded: dict[str, str] = {}
         for name, step in self.saved.items():
             _check_name(name, step)
+            other = folded.setdefault(name.lower(), name)
+            if other != name:
+                raise ConfigError(
+                    f"save: {other!r} and {name!r} differ only in case; rename one"
+                )
         if self.frames is not None and self.frames < 1:
             raise ConfigError(f"frames must be >= 1, got {self.frames}")
         self.plan = make_plan(self.graph, self.saved, self.wanted)
@@ -108,6 +114,13 @@ class Job:
         for function in self.plan.functions():
             if not function.importable:
                 return f"function {function.name!r} cannot be imported by name"
+        for step in self.plan.steps:
+            for name, value in step.parameters.get("parameters", {}).items():
+                if _plain(value) is not value:
+                    return (
+                        f"parameter {name!r} of step {step.name!r} is a "
+                        f"{type(value).__name__}, which YAML cannot hold"
+                    )
         return None
 
     def function_hashes(self) -> dict[str, str]:
@@ -123,10 +136,13 @@ class Job:
         for step in self.plan.steps:
             if step.role == "source":
                 continue
-            parameters = {
+            parameters: dict[str, Any] = {
                 k: list(v) if isinstance(v, tuple) else v
                 for k, v in step.parameters.items()
             }
+            if step.operator == "map":
+                given = parameters["parameters"].items()
+                parameters["parameters"] = {k: _plain(v) for k, v in given}
             inputs = [i.name for i in step.inputs]
             if step.operator == "measure" and len(inputs) > 1:
                 parameters["intensity"] = inputs.pop()
@@ -138,7 +154,9 @@ class Job:
             "not_resumable": self.not_resumable(),
             "source_identity": self.info.identity,
             "functions": self.function_hashes(),
-            "ran": [s.name for s in self.wanted],
+            "ran": list(
+                dict.fromkeys([*(s.name for s in self.wanted), *self.plan.streamed])
+            ),
         }
         return {
             "source": _absolute(self.graph.form) or {"object": repr(self.graph.source)},
@@ -147,6 +165,17 @@ class Job:
             **options,
             "recorded": recorded(past, self.plan.identity(self.info.identity)),
         }
+
+
+def _plain(value: object) -> object:
+    """Return the value itself where YAML gives it back as it is, else its text."""
+    if isinstance(value, list):
+        same = all(_plain(v) is v for v in value)
+    elif isinstance(value, dict):
+        same = all(isinstance(k, str) and _plain(v) is v for k, v in value.items())
+    else:
+        same = value is None or type(value) in (bool, int, float, str)
+    return value if same else repr(value)
 
 
 def _absolute(form: object) -> Any:  # YAML
@@ -201,9 +230,15 @@ def _check_name(name: str, step: Step) -> None:
             f"save: the source is always saved under the name 'source', "
             f"and nothing else is; got {name!r} for step {step.name!r}"
         )
-    if step.kind in ("table", "value") and name.lower() in RESERVED:
+    lower = name.lower()
+    if step.kind in ("table", "value"):
+        if lower in RESERVED or lower.startswith("sqlite_"):
+            raise ConfigError(
+                f"save: {name!r} is a table of the engine; name this step otherwise"
+            )
+    elif step.kind == "image" and lower == "ome":
         raise ConfigError(
-            f"save: {name!r} is a table of the engine; name this step otherwise"
+            f"save: {name!r} is a folder of OME-Zarr; name this step otherwise"
         )
 
 

@@ -20,7 +20,7 @@ class Latency:
 
     def add(self, milliseconds: float) -> None:
         """Count one duration."""
-        index = int(math.log(max(milliseconds, 1e-4)) / _STEP)
+        index = math.floor(math.log(max(milliseconds, 1e-4)) / _STEP)
         self._bins[index] = self._bins.get(index, 0) + 1
         self.count += 1
         self.total += milliseconds
@@ -145,7 +145,8 @@ class Summary:
         for seconds in self.SECONDS:
             start = now - now % seconds
             bucket = self._buckets.get(seconds)
-            if bucket is None or bucket.time != start:
+            # a clock set back must not begin a row anew that is already written
+            if bucket is None or bucket.time < start:
                 bucket = self._buckets[seconds] = _Bucket(start)
             bucket.done += group.done
             bucket.failed += group.failed

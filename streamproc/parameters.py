@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+
 from .errors import ConfigError, nearest
 
 _BOUNDS = {
@@ -117,6 +119,8 @@ class Parameters:
     def _check_one(self, name: str, value: Any, prefix: str) -> Any:
         from pydantic import ValidationError
 
+        if isinstance(value, np.generic):
+            value = value.item()
         if isinstance(value, list) and "tuple" in str(self.types[name]):
             value = tuple(value)
         try:

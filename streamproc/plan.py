@@ -11,10 +11,11 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any
 
 from .errors import ConfigError
-from .frame import AXES, SourceInfo
+from .frame import SourceInfo
 from .graph import Graph, Step
 from .stage import Instruction, Output, Stage
 from .steps import Function
@@ -118,14 +119,27 @@ def make_plan(
         Output(name, step.name, step.kind, axes.get(step.name, ""))
         for name, step in saved.items()
     )
-    segments = []
-    for level in range(max(levels.values(), default=0) + 1):
+    segments: list[Segment] = []
+    asked = set(streamed)
+    # from the last level to the first: a later one says what it needs of the earlier
+    for level in reversed(range(max(levels.values(), default=0) + 1)):
+        here = tuple(s for s in steps if levels[s.name] == level)
         if level % 2:
-            here = tuple(s for s in steps if levels[s.name] == level)
-            segments.append(Segment(ordered=here))
+            asked |= {i.name for s in here for i in s.inputs}
+            segments.insert(0, Segment(ordered=here))
         else:
-            stage = _stage(level, steps, levels, axes, outputs, streamed)
-            segments.append(Segment(stage=stage))
+            runs, given = _closure(here, steps)
+            asked |= given
+            stage = _stage(
+                level,
+                here,
+                runs,
+                axes=axes,
+                outputs=outputs,
+                streamed=streamed,
+                asked=asked,
+            )
+            segments.insert(0, Segment(stage=stage))
     windows = tuple(
         Window(s.name, s.parameters["window"], s.parameters["every"])
         for s in steps
@@ -135,7 +149,10 @@ def make_plan(
 
 
 def _needed(graph: Graph, goals: Iterable[Step]) -> tuple[Step, ...]:
-    wanted = {s.name for goal in goals for s in goal.ancestors()} | {"source"}
+    wanted = {"source"}
+    for goal in goals:
+        if goal.name not in wanted:
+            wanted |= {step.name for step in goal.ancestors()}
     return tuple(step for name, step in graph.steps.items() if name in wanted)
 
 
@@ -159,48 +176,43 @@ def _levels(steps: tuple[Step, ...]) -> dict[str, int]:
     return levels
 
 
+def _closure(
+    mine: tuple[Step, ...], steps: tuple[Step, ...]
+) -> tuple[tuple[Step, ...], set[str]]:
+    """Return what a stage runs, inputs first, and the small values it is given.
+
+    Pixels of earlier levels are computed again; tables and values are carried.
+    """
+    own = {s.name for s in mine}
+    needed, given = set(own), set()
+    for step in reversed(steps):
+        if step.name in needed:
+            if step.name not in own and step.kind in _SMALL:
+                given.add(step.name)
+            else:
+                needed |= {i.name for i in step.inputs}
+    return tuple(s for s in steps if s.name in needed - given), given
+
+
 def _stage(
     level: int,
-    steps: tuple[Step, ...],
-    levels: Mapping[str, int],
+    mine: tuple[Step, ...],
+    runs: tuple[Step, ...],
+    *,
     axes: Mapping[str, str],
     outputs: tuple[Output, ...],
     streamed: tuple[str, ...],
+    asked: set[str],
 ) -> Stage:
-    mine = {s.name for s in steps if levels[s.name] == level and s.role != "ordered"}
-    by_name = {s.name: s for s in steps}
-    later = {
-        i.name
-        for s in steps
-        if levels[s.name] > level
-        for i in s.inputs
-        if i.kind in _SMALL and i.name in mine
-    }
-    run: dict[str, None] = {}
-    given: dict[str, None] = {}
-
-    def need(name: str) -> None:
-        step = by_name[name]
-        if name in run or name in given:
-            return
-        if name not in mine and step.kind in _SMALL:
-            given[name] = None
-            return
-        for source in step.inputs:
-            need(source.name)
-        run[name] = None
-
-    for name in (s.name for s in steps if s.name in mine):
-        need(name)
-    instructions = tuple(
-        _instruction(by_name[name], axes) for name in run if name != "source"
-    )
+    own = {s.name for s in mine}
     return Stage(
         level=level,
-        instructions=instructions,
-        outputs=tuple(o for o in outputs if o.step in mine),
-        keep=tuple(sorted(later | {n for n in streamed if n in mine})),
-        streamed=tuple(n for n in streamed if n in mine),
+        instructions=tuple(
+            _instruction(step, axes) for step in runs if step.role != "source"
+        ),
+        outputs=tuple(o for o in outputs if o.step in own),
+        keep=tuple(sorted(asked & own)),
+        streamed=tuple(n for n in streamed if n in own),
     )
 
 
@@ -213,34 +225,39 @@ def _instruction(step: Step, axes: Mapping[str, str]) -> Instruction:
         parameters = {}
     if step.operator == "background":
         parameters = {k: v for k, v in parameters.items() if k != "method"}
-    has_channels = "c" in axes.get(step.inputs[0].name, "")
-    elementwise = step.role == "windowed"
     return Instruction(
         name=step.name,
         kind=step.kind,
         function=step.function,
         inputs=tuple(i.name for i in step.inputs),
         parameters=dict(parameters),
-        per_channel=has_channels and not is_map and not elementwise,
+        axes=axes.get(step.inputs[0].name, ""),
         windowed=step.role == "windowed",
         is_map=is_map,
     )
 
 
 def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
-    """Return the axes of every image-like step, checking what needs certain axes."""
+    """Return the axes of every image-like step, checking what needs certain axes.
+
+    A user's function may return other axes than it was given: behind one, axes are
+    those expected, and what does not fit fails frame by frame.
+    """
     axes: dict[str, str] = {}
+    free: set[str] = set()
     for step in steps:
         if step.role == "source":
             axes[step.name] = info.axes
             continue
+        if step.operator == "map" or any(i.name in free for i in step.inputs[:1]):
+            free.add(step.name)
         if step.kind in _SMALL:
-            if step.operator == "measure":
+            if step.operator == "measure" and step.name not in free:
                 _check_measured(step, axes)
             continue
         given = next((axes[i.name] for i in step.inputs if i.name in axes), info.axes)
         if step.operator == "project":
-            if "z" not in given:
+            if "z" not in given and step.name not in free:
                 raise ConfigError(
                     f"{step.name}: project needs a z axis, "
                     f"{step.inputs[0].name!r} has axes {given!r}"
@@ -277,17 +294,22 @@ def source_text(function: Callable[..., Any]) -> str:
         return f"{name}\n{inspect.getsource(function)}"
     except (OSError, TypeError):
         code = getattr(function, "__code__", None)
-        return f"{name}\n{code.co_code.hex() if code else type(function)}"
+        return f"{name}\n{_code_text(code) if code else type(function)}"
+
+
+def _code_text(code: CodeType) -> str:
+    """Return code, names and constants of a function whose source text is lost."""
+
+    def text(constant: object) -> str:
+        if isinstance(constant, CodeType):
+            return _code_text(constant)
+        # the order of a set differs between processes
+        members = constant if isinstance(constant, frozenset) else [constant]
+        return ",".join(sorted(map(repr, members)))
+
+    constants = [text(constant) for constant in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
-
-
-def trailing_axes(ndim: int, axes: str) -> str:
-    """Return the axes of an array that a user's function gave.
-
-    The same number of axes keeps them; fewer keeps the last ones; more takes the
-    last ones of ``czyx``.
-    """
-    return axes[-ndim:] if ndim <= len(axes) else AXES[-ndim:]

@@ -34,6 +34,7 @@ from .store.ledger import Ledger
 from .store.lock import RunLock
 from .store.log import RawLog
 from .store.platform import NATIVE
+from .store.space import Space
 from .values import as_table, sql_types
 
 #: Frames in flight at most, unless a window needs more.
@@ -322,6 +323,7 @@ class Run:
         job, options = self.job, self.job.options
         self._ledger = Ledger(self.folder.ledger, durability=options.store.durability)
         self._first = self._ledger.first_pending()
+        self._space = Space(self.folder.path, options.limits.disk_reserve)
         self._sink = self._open_sink()
         plan = self._encoding_plan()
         admission = self._admission()
@@ -341,9 +343,8 @@ class Run:
             self._ledger,
             self._sink,
             self.metrics,
-            folder=self.folder.path,
             frame_bytes=job.info.nbytes,
-            reserve=options.limits.disk_reserve,
+            space=self._space,
             outbox=self._outbox,
             release_log=self._release_log if self._drops_log else None,
             admitted=lambda: self._admitted,
@@ -423,6 +424,7 @@ class Run:
                 self.folder.images,
                 self._log_writer,
                 NATIVE,
+                space=self._space,
                 first=self.job.plan.first_needed(self._first),
             )
             return Live(
@@ -432,7 +434,7 @@ class Run:
                 hot_bytes=self.job.options.limits.memory // 8,
                 failed=lambda error: self._engine.fail(error),
             )
-        if self.job.info.random_access:
+        if self.job.info.random_access and self.job.info.frames is not None:
             return Recording(source, frames)
         return InOrder(source, frames)
 
@@ -541,6 +543,8 @@ class Run:
 
     def _end(self) -> None:
         failure = self._engine.failure
+        # a log goes on a little after the analysis was stopped
+        self.metrics.counters.admitted = self._admitted
         if failure is not None:
             self._state, self._reason = "stopped", one_line(failure)
             self.folder.drop_ballast()
@@ -629,7 +633,11 @@ class Run:
         for name, value in emission.values.items():
             if isinstance(value, Measurements):
                 value = value.dataframe(emission.frame)
-            self.job.graph.handles[name].stream.emit(value, metadata=metadata)
+            try:
+                self.job.graph.handles[name].stream.emit(value, metadata=metadata)
+            except Exception as error:
+                # a listener may fail in any way; those of other steps get theirs
+                self._listener_failed(emission.frame, f"{name}: {one_line(error)}")
 
     def _listener_failed(self, frame: int, message: str) -> None:
         self.folder.log("listener", message, frame=frame)

@@ -1,5 +1,6 @@
 """One fused, picklable function from a frame's address to its encoded results."""
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .errors import FrameError, SourceError, one_line
-from .frame import Array, FrameRef, Kind, SourceInfo
+from .frame import Array, FrameRef, Kind, SourceInfo, trailing_axes
 from .table import Measurements
 from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
 
@@ -41,7 +42,8 @@ class Instruction:
     function: Callable[..., Any]
     inputs: tuple[str, ...]
     parameters: Mapping[str, Any]
-    per_channel: bool
+    #: of its first input; an array that a user's function gave may have others
+    axes: str
     windowed: bool
     is_map: bool
 
@@ -109,6 +111,7 @@ class Stage:
     ) -> Result:
         """Run all steps on one frame and encode what is saved."""
         result = Result(ref.frame, self.level, worker=threading.current_thread().name)
+        result.time, result.metadata = ref.time, ref.metadata
         where = ""
         clock = time.perf_counter
         try:
@@ -130,8 +133,9 @@ class Stage:
                 result.seconds["encode"] = clock() - before
         except SourceError as error:
             result.fatal = error
-        except Exception as error:
-            # the one place that applies to users' and operators' errors alike
+        except BaseException as error:
+            # the one place that applies to users' and operators' errors alike; a
+            # function that calls sys.exit() must not take the worker with it
             step = f"step {where!r}: " if where else ""
             text = one_line(error)
             result.error = text if text.startswith(step) else step + text
@@ -146,7 +150,7 @@ class Stage:
         for output in self.outputs:
             value = values[output.step]
             if output.kind in ("table", "value"):
-                table = as_table(value)
+                table = _as_table(value, output.step)
                 rows = sql_rows(result.frame, table)
                 result.hashes[output.name] = hash_rows(rows)
                 result.rows[output.name] = _saved(table, rows)
@@ -162,6 +166,13 @@ class Stage:
                 if name == "source" or not value.flags.owndata:
                     value = value.copy()
             result.values[name] = value
+
+
+def _as_table(value: object, step: str) -> Measurements:
+    try:
+        return as_table(value)
+    except FrameError as error:
+        raise FrameError(f"step {step!r}: {error}") from None
 
 
 def _saved(table: Measurements, rows: list[tuple[Any, ...]]) -> SavedRows:
@@ -193,7 +204,8 @@ def run(
         ]
         value = instruction.function(*frames, **instruction.parameters)
         return normal(value, instruction.kind, instruction.name)
-    if instruction.per_channel:
+    axes = instruction.axes
+    if axes and "c" in trailing_axes(np.ndim(inputs[0]), axes):
         from .ops._operator import per_channel
 
         parameters = dict(instruction.parameters)
@@ -202,7 +214,9 @@ def run(
 
 
 def _readonly(value: Any) -> Any:  # arrays are guarded, the rest passes
-    """Return arrays read-only: a function that writes into its input spoils others'."""
+    """Return what a function cannot spoil for others: arrays read-only, copies."""
+    if isinstance(value, Mapping):
+        return copy.deepcopy(dict(value))
     if not isinstance(value, np.ndarray):
         return value
     view = value.view()

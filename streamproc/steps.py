@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from .errors import ConfigError, nearest, one_line
 from .frame import Kind
 from .graph import Step
@@ -205,7 +207,10 @@ def _map(
     keywords = parameters.get("parameters") or {}
     if not isinstance(keywords, Mapping):
         raise ConfigError(f"{path}.parameters: must be a mapping, got {keywords!r}")
-    values = {"function": label, "kind": kind, "parameters": dict(keywords)}
+    keywords = {
+        k: v.item() if isinstance(v, np.generic) else v for k, v in keywords.items()
+    }
+    values = {"function": label, "kind": kind, "parameters": keywords}
     return Step(name, "map", kind, "parallel", inputs, values, call)
 
 

@@ -12,6 +12,9 @@ from .errors import FrameError
 from .frame import Array, Kind
 from .table import Measurements
 
+_LARGEST_LABEL = 2**32 - 1
+_LARGEST_INTEGER = 2**63 - 1
+
 
 def normal(value: object, kind: Kind, name: str) -> Any:  # one type per kind
     """Return a step's value in the engine's form.
@@ -46,18 +49,26 @@ def _image(value: object, kind: Kind, name: str) -> Array:
             f"axes, got shape {array.shape} of {array.dtype}"
         )
     if kind == "mask":
-        return np.ascontiguousarray(array != 0, dtype=np.uint8)
+        marked = array != 0
+        if array.dtype.kind == "f":
+            marked &= ~np.isnan(array)  # NaN is background, as in `threshold`
+        return np.ascontiguousarray(marked, dtype=np.uint8)
     if kind == "labels":
-        if array.dtype.kind == "f" or (
-            array.dtype.kind == "i" and array.size and array.min() < 0
-        ):
+        if array.dtype.kind == "f" or (array.dtype.kind == "i" and array.min() < 0):
             raise FrameError(
                 f"step {name!r}: labels are whole numbers from 0 on, "
                 f"got {array.dtype}" + (" below 0" if array.dtype.kind == "i" else "")
             )
+        if array.dtype.itemsize > 4 and array.max() > _LARGEST_LABEL:
+            raise FrameError(
+                f"step {name!r}: labels are at most {_LARGEST_LABEL} (uint32), "
+                f"got {array.max()}; number them anew"
+            )
         return np.ascontiguousarray(array, dtype=np.uint32)
     if array.dtype == np.bool_:
         return np.ascontiguousarray(array).view(np.uint8)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return np.ascontiguousarray(array, dtype=np.float64)
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
@@ -85,14 +96,79 @@ def _table(value: object, name: str) -> Measurements:
         rows = lengths.pop() if lengths else 0
         columns = {"label": np.arange(1, rows + 1), **columns}
     ordered = {"label": columns["label"], **columns}
-    return Measurements({c: _column(v) for c, v in ordered.items()})
+    try:
+        return Measurements(_columns(ordered))
+    except FrameError as error:
+        raise FrameError(f"step {name!r}: {error}") from None
+
+
+def _columns(given: Mapping[str, Any]) -> dict[str, Array]:
+    """Return columns as SQL can hold them.
+
+    Raises
+    ------
+    FrameError
+        Names that SQL cannot tell apart, labels that are no key, values too large.
+    """
+    folded = {"frame": "frame"}
+    columns = {}
+    for name, values in given.items():
+        other = folded.setdefault(name.casefold(), name)
+        if other != name:
+            raise FrameError(
+                f"columns {other!r} and {name!r} differ only in case; rename one"
+            )
+        try:
+            name.encode()
+            columns[name] = _labels(values) if name == "label" else _column(values)
+        except (FrameError, UnicodeEncodeError) as error:
+            raise FrameError(f"column {name!r}: {error}") from None
+    return columns
+
+
+def _labels(values: Any) -> Array:  # whatever numpy takes
+    labels = _column(values)
+    whole = labels.dtype.kind == "i"
+    if labels.dtype.kind == "f":
+        # what pandas makes of whole numbers
+        whole = bool(np.all((labels == np.floor(labels)) & (abs(labels) < 2**53)))
+    if not whole:
+        raise FrameError("labels are whole numbers, one per row")
+    labels = labels.astype(np.int64)
+    known, counts = np.unique(labels, return_counts=True)
+    if len(known) < len(labels):
+        raise FrameError(f"label {known[counts > 1][0]} is given twice in one frame")
+    return labels
 
 
 def _column(values: Any) -> Array:  # whatever numpy takes
     array = np.asarray(values)
+    if array.ndim != 1:
+        raise FrameError(f"needs one value per row, got shape {array.shape}")
+    if array.dtype.kind == "u" and array.size and array.max() > _LARGEST_INTEGER:
+        raise FrameError(f"{array.max()} does not fit a 64-bit integer of SQL")
+    if array.dtype == object and any(
+        isinstance(v, int) and abs(v) > _LARGEST_INTEGER for v in array
+    ):
+        raise FrameError("a whole number does not fit a 64-bit integer of SQL")
+    if array.dtype == object and all(_is_number(v) or v is None for v in array):
+        array = array.astype(np.float64)
     if array.dtype.kind in "bui":
         return array.astype(np.int64)
-    return array.astype(np.float64) if array.dtype.kind == "f" else array.astype(object)
+    if array.dtype.kind == "f":
+        return array.astype(np.float64)
+    # one type per column, as SQL keeps it: text, or nothing
+    cells = [None if v is None else str(_plain(v)) for v in array.tolist()]
+    for cell in cells:
+        if cell is not None:
+            cell.encode()  # a lone surrogate is no text
+    column = np.empty(len(cells), dtype=object)
+    column[:] = cells
+    return column
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, complex)
 
 
 def as_table(value: object) -> Measurements:
@@ -100,13 +176,15 @@ def as_table(value: object) -> Measurements:
     if isinstance(value, Measurements):
         return value
     items = value if isinstance(value, Mapping) else {"value": value}
-    columns = {str(k): _column([_plain(v)]) for k, v in items.items()}
-    return Measurements({"label": np.zeros(1, np.int64), **columns})
+    columns = {str(k): [_plain(v)] for k, v in items.items() if k != "frame"}
+    return Measurements(_columns({"label": [0], **columns}))
 
 
 def _plain(value: Any) -> Any:  # a scalar of any type
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     return json.dumps(value) if isinstance(value, list | dict | tuple) else value
 
 

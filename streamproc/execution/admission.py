@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from streamproc.errors import SourceError
 from streamproc.frame import Frame, FrameRef, Gap, Source, Unreadable
 from streamproc.store.log import RawLog
 
@@ -156,6 +157,7 @@ class Live:
         self._hot = 0
         self._stopped = False
         self._source_ended = False
+        self._error: BaseException | None = None
         self.exhausted = False
 
     @property
@@ -164,7 +166,10 @@ class Live:
         return self._log.admitted
 
     def frames(self, start: int) -> Iterator[Admitted]:
-        """Yield what the log holds from ``start`` on, then what the camera gives."""
+        """Yield what the log holds from ``start`` on, then what the camera gives.
+
+        An error of the camera is raised once all frames before it were yielded.
+        """
         before = self._log.admitted
         yield from self._log.refs(start)
         threads = [
@@ -174,10 +179,18 @@ class Live:
         for thread in threads:
             thread.daemon = True
             thread.start()
-        while (item := self._next()) is not None:
-            yield item
-        for thread in threads:
-            thread.join()
+        try:
+            while (item := self._next()) is not None:
+                yield item
+        except GeneratorExit:
+            self.stop()
+            raise
+        finally:
+            # who leaves early must not close a log that is still written
+            for thread in threads:
+                thread.join()
+        if self._error is not None:
+            raise self._error
         self.exhausted = self._source_ended and not self._stopped
 
     def stop(self) -> None:
@@ -212,8 +225,8 @@ class Live:
                     if self._stopped or number == self._limit:
                         break
             ended = not self._stopped
-        except BaseException as error:  # reported by the run, which ends
-            self._failed(error)
+        except BaseException as error:  # raised by `frames`, after the frames before it
+            self._error = error
         finally:
             self._source_ended = ended
             with self._room:
@@ -235,23 +248,31 @@ class Live:
                 if group[-1] is None:
                     more = False
                     group.pop()
-                self._admit([item for item in group if item is not None])
+                if not self._admit([item for item in group if item is not None]):
+                    more = False
+                    self._end_camera()
         except BaseException as error:  # reported by the run, which ends
-            self._stopped = True
-            self._source.stop()
+            self._end_camera()
             self._failed(error)
-            with self._room:
-                # the camera thread must not wait for room for ever
-                self._taken.clear()
-                self._room.notify_all()
         finally:
             with self._news:
                 self._admitted.append(None)
                 self._news.notify_all()
 
-    def _admit(self, group: list[Frame | Unreadable | Gap]) -> None:
+    def _end_camera(self) -> None:
+        self._stopped = True
+        self._source.stop()
+        with self._room:
+            # the camera thread must not wait for room for ever
+            self._taken.clear()
+            self._room.notify_all()
+
+    def _admit(self, group: list[Frame | Unreadable | Gap]) -> bool:
+        """Admit a group; False where it ended at a frame of another shape."""
+        whole = len(group)
+        group = self._alike(group)
         if not group:
-            return
+            return not whole
         refs = iter(self._log.admit([i for i in group if not isinstance(i, Gap)]))
         with self._news:
             for item in group:
@@ -266,3 +287,21 @@ class Live:
                         ref.release()
                 self._admitted.append(ref)
             self._news.notify_all()
+        return len(group) == whole
+
+    def _alike(
+        self, group: list[Frame | Unreadable | Gap]
+    ) -> list[Frame | Unreadable | Gap]:
+        """Return the items before the first frame of another shape or dtype."""
+        info = self._source.info
+        for i, item in enumerate(group):
+            if not isinstance(item, Frame):
+                continue
+            if item.pixels.shape != info.shape or item.pixels.dtype != info.dtype:
+                self._error = SourceError(
+                    f"frames change shape: the frame with source index "
+                    f"{item.source_index} is {item.pixels.shape} {item.pixels.dtype}, "
+                    f"the source said {info.shape} {info.dtype}"
+                )
+                return group[:i]
+        return group

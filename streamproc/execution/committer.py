@@ -1,18 +1,18 @@
 """Makes groups of frames durable: chunks, sync, index, ledger; then tells others."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from streamproc.errors import FrameError, StoreError
+from streamproc.errors import FrameError
 from streamproc.frame import Gap
 from streamproc.metrics import Added, Metrics, Summary
 from streamproc.plan import Plan
 from streamproc.store.ledger import FrameRow, Group, Ledger
 from streamproc.store.log import LogAddress
+from streamproc.store.space import Space
 
 from .outbox import Emission, Outbox
 
@@ -51,9 +51,6 @@ class Committer:
     log is no longer needed.
     """
 
-    #: seconds between looks at the free space
-    _LOOK = 1.0
-
     def __init__(
         self,
         plan: Plan,
@@ -61,9 +58,8 @@ class Committer:
         sink: Sink,
         metrics: Metrics,
         *,
-        folder: Path,
         frame_bytes: int,
-        reserve: int,
+        space: Space,
         outbox: Outbox | None,
         release_log: Callable[[int], None] | None,
         admitted: Callable[[], int],
@@ -74,15 +70,13 @@ class Committer:
         self._ledger = ledger
         self._sink = sink
         self._metrics = metrics
-        self._folder = folder
-        self._reserve = reserve
+        self._space = space
         self._outbox = outbox
         self._release_log = release_log
         self._admitted = admitted
         self._summary = Summary(known_summary)
         self._gaps: list[Gap] = []
         self._tables: dict[str, tuple[str, ...]] = {}
-        self._looked = 0.0
         measures = {s.name for s in plan.steps if s.operator == "measure"}
         self._main_table = next((o.name for o in plan.tables if o.step in measures), "")
         self._seen_windows: dict[str, str] = {}
@@ -94,8 +88,11 @@ class Committer:
         """Record frames lost before us, with the next group."""
         self._gaps.append(gap)
 
-    def commit(self, entries: Sequence["Entry"]) -> None:
-        """Make a group of frames durable.
+    def commit(self, entries: Sequence["Entry"], *, stop_at_error: bool = False) -> int:
+        """Make a group of frames durable; return how many there are.
+
+        With ``stop_at_error`` the group ends before a frame whose results cannot be
+        stored (another shape, other columns); that entry is then ``fatal``.
 
         Raises
         ------
@@ -103,10 +100,17 @@ class Committer:
             The disk is full, near its reserve, or gone.
         """
         start = time.perf_counter()
-        self._look_at_space()
+        self._space.check()
         group, added = Group(), Added()
-        for entry in entries:
-            self._append(entry, group)
+        for number, entry in enumerate(entries):
+            chunks = self._store(entry)
+            if stop_at_error and entry.error is not None:
+                entry.stop(entry.error, entry.exception)
+                entries = entries[:number]
+                break
+            self._append(entry, chunks, group)
+        if not entries:
+            return 0
         self._sink.flush()
         self._sink.publish()
         now, clock = time.time(), time.perf_counter()
@@ -119,21 +123,43 @@ class Committer:
         seconds = self._metrics.seconds
         elapsed = time.perf_counter() - start
         seconds["commit"] = seconds.get("commit", 0.0) + elapsed
+        return len(entries)
 
-    def _append(self, entry: "Entry", group: Group) -> None:
-        """Append one frame's chunks and rows, or make it a failed one."""
+    def finish(self, *, complete: bool) -> None:
+        """Record what came after the last group: gaps, tables without a row."""
+        if self._gaps:
+            group, added = Group(), Added()
+            group.gaps, self._gaps = self._gaps, []
+            added.lost = sum(gap.count for gap in group.gaps)
+            group.summary = self._summary.add(time.time(), added)
+            self._ledger.commit(group)
+            self._count([], added)
+        if complete:
+            for output in self._plan.tables:
+                if output.name not in self._tables:
+                    with suppress(FrameError):  # it exists, with more columns
+                        self._ledger.table(output.name, {"label": "INTEGER"})
+
+    def _store(self, entry: "Entry") -> list[Any]:
+        """Take one frame's images and the columns of its rows, or make it failed."""
+        if entry.error is not None:
+            return []
+        try:
+            for name, saved in entry.rows.items():
+                columns = tuple(saved.types)
+                # a table without objects need not know its columns
+                is_bare = not saved.rows and len(columns) == 1
+                if self._tables.get(name) != columns and not is_bare:
+                    self._ledger.table(name, saved.types)
+                    self._tables[name] = columns
+            return self._sink.append_all(entry.ref.frame, entry.encoded)
+        except FrameError as error:
+            entry.error, entry.exception = str(error), error
+            return []
+
+    def _append(self, entry: "Entry", chunks: list[Any], group: Group) -> None:
+        """Add one frame's chunks and rows to the group."""
         ref = entry.ref
-        chunks: list[Any] = []
-        if entry.error is None:
-            try:
-                for name, saved in entry.rows.items():
-                    columns = tuple(saved.types)
-                    if self._tables.get(name) != columns:
-                        self._ledger.table(name, saved.types)
-                        self._tables[name] = columns
-                chunks = self._sink.append_all(ref.frame, entry.encoded)
-            except FrameError as error:
-                entry.error, entry.exception = str(error), error
         if isinstance(ref.address, LogAddress):
             group.chunks += ref.address.record.chunks
         if entry.error is not None:
@@ -212,7 +238,7 @@ class Committer:
             metrics.committed_here += len(entries)
             for value in added.latencies:
                 metrics.latency.add(value)
-        if self._release_log is not None:
+        if self._release_log is not None and entries:
             self._release_log(entries[-1].ref.frame + 1)
 
     def _tell(self, entries: Sequence["Entry"]) -> None:
@@ -222,19 +248,3 @@ class Committer:
             if entry.error is None:
                 values = {n: entry.values[n] for n in self._plan.streamed}
                 self._outbox.put(Emission(entry.ref.frame, entry.ref.time, values))
-
-    def _look_at_space(self) -> None:
-        now = time.monotonic()
-        if now - self._looked < self._LOOK:
-            return
-        self._looked = now
-        try:
-            free = shutil.disk_usage(self._folder).free
-        except OSError as error:
-            raise StoreError(f"run folder {self._folder} is gone: {error}") from error
-        if free < self._reserve:
-            raise StoreError(
-                f"disk of {self._folder} has {free / 1e9:.1f} GB free, less than "
-                f"limits.disk_reserve ({self._reserve / 1e9:.1f} GB); make room, "
-                "then resume"
-            )

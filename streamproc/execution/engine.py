@@ -3,9 +3,10 @@
 Two threads: the *driver* takes admitted frames and submits them to the executor
 (with ``inline`` it also runs them); the *committer* takes results, puts them in
 order, runs ordered steps and commits whatever is ready, at most 64 frames at once.
-The next group forms meanwhile, so there is no timer and no added latency.
+The next group forms meanwhile; while frames come fast, commits rest in between.
 """
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -26,6 +27,8 @@ from .windows import Windows
 
 #: Frames of one commit at most.
 GROUP = 64
+#: Rest between commits as a multiple of the last one's duration, and in seconds.
+_REST, _MOST_REST = 4.0, 0.25
 
 
 @dataclass(slots=True)
@@ -48,6 +51,13 @@ class Entry:
     rows: dict[str, SavedRows] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+
+    def stop(self, error: str, cause: BaseException | None) -> None:
+        """End the run before this frame: ``on_error: stop``."""
+        frame = f"frame {self.ref.frame}"
+        text = error if error.startswith(frame) else f"{frame}: {error}"
+        self.fatal = FrameError(text)
+        self.fatal.__cause__ = cause
 
 
 class Engine:
@@ -86,7 +96,11 @@ class Engine:
         }
         self._last_level = len(plan.segments) - 1
         self._fed: int | None = None
+        #: when the next commit may begin while frames are being computed
+        self._due = 0.0
         self._stopping = False
+        #: the source's error: raised once the frames before it are committed
+        self._ending: BaseException | None = None
         self.failure: BaseException | None = None
 
     # --- the driver -----------------------------------------------------------
@@ -110,7 +124,9 @@ class Engine:
                 for ref in self._windows.flush():
                     fed = self._feed(ref, fed)
         except BaseException as error:  # reported by the run, which ends
-            self.fail(error)
+            self._ending = error
+            if self._stopping:
+                self.fail(error)
         self._results.put(fed)
 
     def _feed(self, ref: FrameRef, fed: int) -> int:
@@ -134,12 +150,37 @@ class Engine:
         try:
             while not self._finished():
                 self._take(self._results.get())
-                with suppress(Empty):
-                    while True:
-                        self._take(self._results.get_nowait())
+                self._take_more()
+                start = time.perf_counter()
                 self._commit_ready()
+                end = time.perf_counter()
+                self._due = end + min(_REST * (end - start), _MOST_REST)
+            if self.failure is None:
+                self._committer.finish(complete=self.complete)
         except BaseException as error:  # reported by the run, which ends
             self.fail(error)
+        if self._ending is not None:
+            self.fail(self._ending)
+
+    def _take_more(self) -> None:
+        """Take what is there, and what comes while a commit would be too soon.
+
+        A commit costs the same whether it holds one frame or sixty: where frames
+        come faster than that, it takes at most a part of the time. It is never put
+        off while nothing else is being computed.
+        """
+        with suppress(Empty):
+            for _ in range(GROUP):
+                self._take(self._results.get_nowait())
+        for _ in range(GROUP):
+            rest = self._due - time.perf_counter()
+            if rest <= 0 or self._stopping or self._is_idle():
+                return
+            with suppress(Empty):
+                self._take(self._results.get(timeout=rest))
+
+    def _is_idle(self) -> bool:
+        return all(entry.ready for entry in list(self._entries.values()))
 
     def _finished(self) -> bool:
         if self._stopping:
@@ -160,7 +201,10 @@ class Engine:
             return
         entry.level = result.level
         entry.worker = result.worker
-        entry.ref.time, entry.ref.metadata = result.time, result.metadata
+        if result.time is not None:
+            entry.ref.time = result.time
+        if result.metadata is not None:
+            entry.ref.metadata = result.metadata
         totals = self._metrics.seconds
         for name, seconds in result.seconds.items():
             totals[name] = totals.get(name, 0.0) + seconds
@@ -169,8 +213,7 @@ class Engine:
         elif result.error is not None:
             entry.error, entry.exception = result.error, result.exception
             if self._on_error == "stop":
-                entry.fatal = FrameError(f"frame {result.frame}: {result.error}")
-                entry.fatal.__cause__ = result.exception
+                entry.stop(result.error, result.exception)
         else:
             entry.values.update(result.values)
             entry.encoded.update(result.encoded)
@@ -193,7 +236,10 @@ class Engine:
             self._ordered[level] += 1
             if entry.error is None:
                 self._run_ordered(level, entry)
-            entry.states = dict(self._states)
+            # a later level lags behind: it must not take the states of the earlier ones
+            for step in self._plan.segments[level].ordered:
+                if step.name in self._states:
+                    entry.states[step.name] = self._states[step.name]
             entry.level = max(entry.level, level)
             if entry.error is not None or level == self._last_level:
                 entry.ready = True
@@ -202,7 +248,6 @@ class Engine:
                 self._submit(level + 1, entry)
 
     def _run_ordered(self, level: int, entry: Entry) -> None:
-        saved = {o.step: o for o in self._plan.outputs}
         states = dict(self._states)
         for step in self._plan.segments[level].ordered:
             if step.ordered is None:
@@ -216,16 +261,15 @@ class Engine:
                 entry.error = f"step {step.name!r}: {one_line(error)}"
                 entry.exception = error
                 if self._on_error == "stop":
-                    entry.fatal = FrameError(f"frame {entry.ref.frame}: {entry.error}")
-                    entry.fatal.__cause__ = error
+                    entry.stop(entry.error, error)
                 return
             entry.values[step.name] = value
-            if step.name in saved:
-                table = as_table(value)
-                rows = sql_rows(entry.ref.frame, table)
-                name = saved[step.name].name
-                entry.rows[name] = SavedRows(sql_types(table), rows)
-                entry.hashes[name] = hash_rows(rows)
+            for output in self._plan.outputs:
+                if output.step == step.name:
+                    table = as_table(value)
+                    rows = sql_rows(entry.ref.frame, table)
+                    entry.rows[output.name] = SavedRows(sql_types(table), rows)
+                    entry.hashes[output.name] = hash_rows(rows)
         self._states = states
 
     def _submit(self, level: int, entry: Entry) -> None:
@@ -250,7 +294,12 @@ class Engine:
                 group.append(entry)
                 number += 1
             if group:
-                self._committer.commit(group)
+                stop = self._on_error == "stop"
+                count = self._committer.commit(group, stop_at_error=stop)
+                if count < len(group):
+                    fatal = group[count].fatal
+                    del group[count:]
+                    number = self._next_commit + count
                 for entry in group:
                     del self._entries[entry.ref.frame]
                 self._next_commit = number

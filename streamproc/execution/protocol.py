@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from streamproc.errors import FrameError
+from streamproc.errors import FrameError, SourceError
 from streamproc.frame import Array, FrameRef
 from streamproc.stage import Result, Stage
 
@@ -24,6 +24,7 @@ class WindowValue:
         self._ready = threading.Event()
         self._value: Array | None = None
         self._error: str | None = None
+        self._fatal: SourceError | None = None
         #: xxh3_64 of the background, once computed: its identity in the ledger
         self.hash: str | None = None
 
@@ -35,6 +36,8 @@ class WindowValue:
         try:
             self._value = mean_frame(_readable(self.refs))
             self.hash = hash_image(self._value)
+        except SourceError as error:
+            self._fatal = error
         except Exception as error:
             # reported by every frame of the block that needs it
             self._error = f"background of block {self.key[1]}: {error}"
@@ -54,8 +57,12 @@ class WindowValue:
         ------
         FrameError
             It could not be computed.
+        SourceError
+            A frame of it has another shape: the run ends.
         """
         self._ready.wait()
+        if self._fatal is not None:
+            raise SourceError(str(self._fatal))
         if self._value is None:
             raise FrameError(self._error or "background was cancelled")
         return self._value
@@ -85,10 +92,23 @@ class Task:
             for name, value in self.windows.items():
                 windows[name] = value.get()
         except FrameError as error:
-            return Result(
-                self.ref.frame, self.stage.level, error=str(error), exception=error
-            )
+            return self._failed(error=str(error), exception=error)
+        except SourceError as error:
+            return self._failed(fatal=error)
         return self.stage(self.ref, self.given, windows)
+
+    def _failed(
+        self,
+        *,
+        error: str | None = None,
+        exception: BaseException | None = None,
+        fatal: BaseException | None = None,
+    ) -> Result:
+        ref = self.ref
+        result = Result(ref.frame, self.stage.level, error=error, fatal=fatal)
+        result.exception = exception
+        result.time, result.metadata = ref.time, ref.metadata
+        return result
 
 
 class Executor(Protocol):

@@ -46,6 +46,6 @@ def _moments(
     for axis in (0, 1):
         delta = np.arange(image.shape[axis], dtype=np.float64) - center[axis]
         powers = delta[:, np.newaxis] ** orders
-        given, made = ([2, 1], [3, 1]) if axis == 0 else ([0, 2], [0, 3])
-        found = np.einsum(found, given, powers, [2, 3], made, optimize="greedy")
+        sums = "sx,so->ox" if axis == 0 else "ys,so->yo"
+        found = np.einsum(sums, found, powers, optimize="greedy")
     return found

@@ -183,12 +183,17 @@ class Ledger:
             known = self._existing(name)
         if known is None:
             typed = ", ".join(f"{_quoted(c)} {t}" for c, t in columns.items())
-            with self.transaction():
-                self._db.execute(
-                    f"CREATE TABLE {_quoted(name)}(frame INTEGER, {typed}, "
-                    "PRIMARY KEY (frame, label))"
-                )
-                self._describe(name, columns)
+            try:
+                with self.transaction():
+                    self._db.execute(
+                        f"CREATE TABLE {_quoted(name)}(frame INTEGER, {typed}, "
+                        "PRIMARY KEY (frame, label)) WITHOUT ROWID"
+                    )
+                    self._describe(name, columns)
+            except sqlite3.Error as error:
+                raise StoreError(
+                    f"cannot make table {name!r} in {self.path}: {one_line(error)}"
+                ) from error
             known = tuple(columns)
         self._columns[name] = known
         if known != tuple(columns):

@@ -31,7 +31,12 @@ class RunLock:
         RunFolderError
             Another process holds it; the message names host and process id.
         """
-        file = self.path.open("a+", encoding="utf-8")
+        try:
+            file = self.path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write {self.path}: {error.strerror or error}"
+            ) from error
         if not _try_lock(file):
             file.seek(0)
             holder = file.read().strip()

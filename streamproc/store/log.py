@@ -13,6 +13,7 @@ from .chunks import ChunkRow, read_frame
 from .codecs import crc32c
 from .layout import ArrayLayout
 from .platform import Platform
+from .space import Space
 from .writer import Writer
 
 #: Name of the admission journal in the run folder.
@@ -121,6 +122,7 @@ class RawLog:
         writer: Writer,
         platform: Platform,
         *,
+        space: Space,
         first: int = 0,
     ) -> None:
         self._root = root
@@ -129,12 +131,18 @@ class RawLog:
         self._path = folder / JOURNAL
         self.admitted, self.next_source_index, end = 0, 0, 0
         self._first = first
+        self._space = space
         self._records: list[Record] = []
         for record, length in read_journal(self._path, writer.layout.name):
             if self.admitted >= first:
                 self._records.append(record)
             self.admitted, end = self.admitted + 1, length
             self.next_source_index = record.source_index + 1
+        if self.admitted < first:
+            raise StoreError(
+                f"{self._path} is damaged: {self.admitted} of its records are whole, "
+                f"the ledger knows {first} or more frames; restore it from a copy"
+            )
         try:
             self._file = self._path.open("ab")
             self._file.truncate(end)
@@ -162,6 +170,7 @@ class RawLog:
         StoreError
             The disk is full or gone; none of these frames is admitted.
         """
+        self._space.check()
         try:
             refs = self._admit(items)
         except BaseException:

@@ -1,0 +1,34 @@
+"""The disk space that a run leaves alone."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamproc.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Watches the free space where ``folder`` lies; ``reserve`` is in bytes."""
+
+    folder: Path
+    reserve: int
+
+    def check(self) -> None:
+        """Look at the free space; costs a system call.
+
+        Raises
+        ------
+        StoreError
+            There is less than the reserve, or the folder is gone.
+        """
+        try:
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise StoreError(f"run folder {self.folder} is gone: {error}") from error
+        if free < self.reserve:
+            raise StoreError(
+                f"disk of {self.folder} has {free / 1e9:.1f} GB free, less than "
+                f"limits.disk_reserve ({self.reserve / 1e9:.1f} GB); make room, "
+                "then resume"
+            )
