@@ -39,7 +39,8 @@ class Step:
     operator: str
     kind: Kind
     role: Role
-    inputs: tuple["Step", ...] = ()
+    # not shown: the text of a graph with joins doubles at each of them
+    inputs: tuple["Step", ...] = field(default=(), repr=False)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
     ordered: "OrderedStep[Any] | None" = None
@@ -51,9 +52,10 @@ class Step:
         while waiting:
             step = waiting.pop()
             yield step
-            fresh = [i for i in step.inputs if i.name not in seen]
-            seen.update(i.name for i in fresh)
-            waiting += fresh
+            for source in step.inputs:
+                if source.name not in seen:
+                    seen.add(source.name)
+                    waiting.append(source)
 
 
 class Graph:

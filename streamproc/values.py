@@ -195,14 +195,18 @@ def sql_types(table: Measurements) -> dict[str, str]:
 
 
 def sql_rows(frame: int, table: Measurements) -> list[tuple[Any, ...]]:
-    """Return rows for SQLite, the frame number first, NaN as NULL."""
+    """Return rows for SQLite, by label, the frame number first, NaN as NULL."""
     columns = []
     for column in table.columns.values():
         values = column.tolist()
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             values = [v if math.isfinite(v) else None for v in values]
         columns.append(values)
-    return [(frame, *row) for row in zip(*columns, strict=True)]
+    rows = [(frame, *row) for row in zip(*columns, strict=True)]
+    labels = table.columns["label"]
+    if (labels[1:] < labels[:-1]).any():
+        rows.sort(key=lambda row: row[1])
+    return rows
 
 
 def hash_image(array: Array) -> str:

@@ -252,7 +252,7 @@ class _Check:
 
     def _rows(self, table: str, frame: int) -> list[tuple[Any, ...]]:
         quoted = '"' + table.replace('"', '""') + '"'
-        query = f"SELECT * FROM {quoted} WHERE frame=? ORDER BY rowid"
+        query = f"SELECT * FROM {quoted} WHERE frame=? ORDER BY label"
         return self._db.execute(query, (frame,)).fetchall()
 
     def _pixels(self, name: str, frame: int, digest: str) -> Iterator[str]:

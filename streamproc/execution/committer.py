@@ -100,7 +100,8 @@ class Committer:
             The disk is full, near its reserve, or gone.
         """
         start = time.perf_counter()
-        self._space.check()
+        images = (e.nbytes for entry in entries for e in entry.encoded.values())
+        self._space.check(sum(images))
         group, added = Group(), Added()
         for number, entry in enumerate(entries):
             chunks = self._store(entry)

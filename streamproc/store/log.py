@@ -170,7 +170,8 @@ class RawLog:
         StoreError
             The disk is full or gone; none of these frames is admitted.
         """
-        self._space.check()
+        frames = (i.pixels.nbytes for i in items if isinstance(i, Frame))
+        self._space.check(sum(frames))
         try:
             refs = self._admit(items)
         except BaseException:

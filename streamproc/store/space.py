@@ -14,8 +14,8 @@ class Space:
     folder: Path
     reserve: int
 
-    def check(self) -> None:
-        """Look at the free space; costs a system call.
+    def check(self, wanted: int = 0) -> None:
+        """Look whether ``wanted`` more bytes leave the reserve; costs a system call.
 
         Raises
         ------
@@ -26,7 +26,7 @@ class Space:
             free = shutil.disk_usage(self.folder).free
         except OSError as error:
             raise StoreError(f"run folder {self.folder} is gone: {error}") from error
-        if free < self.reserve:
+        if free - wanted < self.reserve:
             raise StoreError(
                 f"disk of {self.folder} has {free / 1e9:.1f} GB free, less than "
                 f"limits.disk_reserve ({self.reserve / 1e9:.1f} GB); make room, "

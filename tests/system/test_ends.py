@@ -1,5 +1,6 @@
 """A disk that fills up: a clean stop with the reason, and resume as if nothing."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -46,7 +47,10 @@ def streamproc(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("live", [True, False])
 @pytest.mark.parametrize(
     ("reserve", "reason"),
-    [("1KB", "No space left on device"), ("12MB", r"less than limits.disk_reserve")],
+    [
+        ("1KB", "No space left on device|less than limits.disk_reserve"),
+        ("12MB", "less than limits.disk_reserve"),
+    ],
 )
 def test_full_disk_stops_and_resumes(
     tmp_path: Path,
@@ -75,11 +79,11 @@ def test_full_disk_stops_and_resumes(
     run = disk / "run"
     ended = streamproc("run", pipeline, "--to", run)
     assert ended.returncode == 1, ended.stderr
-    assert reason in ended.stderr
+    assert re.search(reason, ended.stderr), ended.stderr
     assert "Traceback" not in ended.stderr
     state = status(run)
     assert state["state"] == "stopped"
-    assert reason in state["reason"]
+    assert re.search(reason, state["reason"])
     assert 0 < state["done"] < 150
     checked = streamproc("verify", run)
     assert checked.returncode == 0, checked.stdout + checked.stderr
