@@ -5,10 +5,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import FrameError
-from ..frame import Array, trailing_axes
-from ..store.codecs import Chunk, Codec
-from ..store.layout import ArrayLayout
+from streamproc.errors import FrameError
+from streamproc.frame import Array, trailing_axes
+from streamproc.store.codecs import Chunk, Codec
+from streamproc.store.layout import ArrayLayout
+
 from ._pyramid import halve_image, halve_labels
 
 #: Levels are added until y and x are at most this long.

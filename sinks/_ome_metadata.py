@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..frame import SourceInfo
-from ..store.layout import ArrayLayout
+from streamproc.frame import SourceInfo
+from streamproc.store.layout import ArrayLayout
+
 from ._encoder import Encoder
 
 VERSION = "0.5"

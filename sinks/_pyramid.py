@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..frame import Array
+from streamproc.frame import Array
 
 _OPENCV = frozenset({"u1", "u2", "i2", "f4", "f8"})
 

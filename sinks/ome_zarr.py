@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
-from ..frame import SourceInfo
-from ..store.chunks import ChunkRow
-from ..store.codecs import Codec, check
-from ..store.extent import Extent, read_json, write_json
-from ..store.layout import ArrayLayout
-from ..store.platform import NATIVE, Durability, Platform, explained
-from ..store.repair import Repair
-from ..store.timeline import Timeline
-from ..store.writer import Writer, open_writer
+from streamproc.errors import ConfigError
+from streamproc.frame import SourceInfo
+from streamproc.store.chunks import ChunkRow
+from streamproc.store.codecs import Codec, check
+from streamproc.store.extent import Extent, read_json, write_json
+from streamproc.store.layout import ArrayLayout
+from streamproc.store.platform import NATIVE, Durability, Platform, explained
+from streamproc.store.repair import Repair
+from streamproc.store.timeline import Timeline
+from streamproc.store.writer import Writer, open_writer
+
 from . import _ome_metadata
 from ._encoder import Encoded, Encoder, PixelKind
 from ._ome_metadata import VERSION

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import xxhash
@@ -256,7 +256,10 @@ def _open(path: Path) -> "av.container.InputContainer":
     if path.is_dir():
         raise SourceError(f"{path} is a folder; a video is one file")
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        # from 19 on PyAV always reads metadata in an unknown encoding
+        old = int(av.__version__.partition(".")[0]) < 19
+        lenient: dict[str, Any] = {"metadata_errors": "replace"} if old else {}
+        container = av.open(str(path), **lenient)
     except PermissionError:
         raise SourceError(f"no permission to read {path}") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:

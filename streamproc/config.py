@@ -21,6 +21,7 @@ from .frame import Source
 from .graph import Graph, Handle, unknown_step
 from .parameters import explain
 from .plugins import make_source
+from .steps import operators
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -325,8 +326,12 @@ def _submodel(annotation: Any) -> type[BaseModel] | None:  # any annotation
     return None
 
 
-def build(pipeline: Pipeline) -> tuple[Graph, dict[str, Handle]]:
+def build(
+    pipeline: Pipeline, *, may_save_nothing: bool = False
+) -> tuple[Graph, dict[str, Handle]]:
     """Open the source, build the graph, and return it with what is saved.
+
+    ``may_save_nothing``: a run that Python began without saving is resumed so.
 
     Raises
     ------
@@ -335,7 +340,7 @@ def build(pipeline: Pipeline) -> tuple[Graph, dict[str, Handle]]:
     SourceError
         The source cannot be opened.
     """
-    check_graph(pipeline)
+    check_graph(pipeline, may_save_nothing=may_save_nothing)
     return connect(pipeline, make_source(pipeline.source))
 
 
@@ -359,9 +364,9 @@ def connect(pipeline: Pipeline, source: Source) -> tuple[Graph, dict[str, Handle
     return graph, saved
 
 
-def check_graph(pipeline: Pipeline) -> None:
+def check_graph(pipeline: Pipeline, *, may_save_nothing: bool = False) -> None:
     """Check all references between steps: none unknown, no loop, something saved."""
-    if not pipeline.saved:
+    if not pipeline.saved and not may_save_nothing:
         raise ConfigError("save: nothing is saved; name at least one step, or 'source'")
     if "source" in pipeline.graph:
         raise ConfigError("graph.source: 'source' is a reserved step name")
@@ -383,6 +388,11 @@ def _parts(
             f"{', '.join(map(str, body)) or 'none'}"
         )
     operator, given = next(iter(body.items()))
+    if operator not in operators():
+        raise ConfigError(
+            f"{path}.{operator}: no operator named {operator!r}"
+            f"{nearest(operator, operators())}"
+        )
     parameters = _parameters(str(operator), given, f"{path}.{operator}")
     of = graph[name].get("of", _above(name, graph))
     inputs = [of] if isinstance(of, str) else of

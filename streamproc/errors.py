@@ -45,10 +45,11 @@ class MissingDependency(StreamprocError, ImportError):  # noqa: N818
     """An optional package is not installed; the message names the extra."""
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
+def nearest(given: object, known: Iterable[object]) -> str:
     """Return ``; did you mean 'x'?`` or the sorted choices, to end a message."""
-    choices = sorted(known)
-    close = difflib.get_close_matches(given, choices, n=1)
+    # a key of a YAML file may be a number
+    choices = sorted(map(str, known))
+    close = difflib.get_close_matches(str(given), choices, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(choices)}"

@@ -308,7 +308,7 @@ class Image(Handle):
     def difference_of_gaussians(
         self,
         *,
-        low_sigma: float,
+        low_sigma: float = 1.0,
         high_sigma: float | None = None,
         name: str | None = None,
     ) -> "Image":

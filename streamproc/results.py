@@ -128,6 +128,16 @@ def _read(ledger: Path, sql: str) -> "pd.DataFrame":
 def load(path: str | Path) -> Results:
     """Open a run folder for reading, from any process, at any time.
 
+    Parameters
+    ----------
+    path
+        The run folder.
+
+    Returns
+    -------
+    Results
+        Images, labels, tables and the frames' fates, read when asked for.
+
     Raises
     ------
     RunFolderError

@@ -43,6 +43,8 @@ _IN_FLIGHT = 128
 _PATIENCE = 20.0
 #: Chunks up to which every shard is checked at resume, not only the last ones.
 _CHECK_ALL = 2_000_000
+#: Rest between commits, in durations of a commit: live frames should not wait.
+_REST_LIVE, _REST_RECORDED = 2.0, 8.0
 #: Threads that run pure Python must not keep a commit waiting for the GIL.
 _SWITCH_INTERVAL = 0.0005
 
@@ -136,6 +138,11 @@ def resume(
     wait
         Return the report at its end, else the `Run`.
 
+    Returns
+    -------
+    Report or Run
+        As ``wait`` says.
+
     Raises
     ------
     RunFolderError
@@ -150,7 +157,7 @@ def resume(
         raise RunFolderError(f"{path} cannot be resumed: {past['not_resumable']}")
     if not force_environment:
         _same_environment(folder, past.get("environment", {}))
-    graph, handles = build(pipeline)
+    graph, handles = build(pipeline, may_save_nothing=True)
     graph.form = pipeline.source
     saved = {name: handle.step for name, handle in handles.items()}
     wanted = [graph.steps[n] for n in past.get("ran", ()) if n in graph.steps]
@@ -361,6 +368,7 @@ class Run:
             states=self._ledger.states(),
             on_error=options.on_error,
             keep_windows=job.keep_windows,
+            rest=_REST_LIVE if job.info.live else _REST_RECORDED,
         )
         self._ledger.set("reason", "")
         self._ledger.set("clean", "no")

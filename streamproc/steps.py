@@ -1,6 +1,7 @@
 """From an operator's name to a step of the graph: lookup, kinds, parameters."""
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -79,13 +80,13 @@ def _check_measure(
     values: dict[str, Any],
     path: str,
 ) -> None:
-    from .ops.measurement import check_properties
+    from .ops.measurement import DEFAULT, check_properties
 
     try:
         values["properties"] = check_properties(
             values["properties"],
             has_intensity=len(inputs) > 1,
-            explicit="properties" in given,
+            explicit=tuple(given.get("properties", DEFAULT)) != DEFAULT,
         )
     except ConfigError as error:
         raise ConfigError(f"{path}.properties: {error}") from None
@@ -217,7 +218,9 @@ def _map(
 def _annotated_kind(function: Callable[..., Any]) -> Any:  # checked by the caller
     word = getattr(function, "__annotations__", {}).get("return")
     if isinstance(word, str):
-        word = word.strip("'\"")
+        # as `from __future__ import annotations` leaves it
+        inside = re.fullmatch(r"(?:\w+\.)?Literal\[(.*)\]", word)
+        word = (inside[1] if inside else word).strip("'\"")
     elif getattr(word, "__origin__", None) is Literal or get_args(word):
         word = next(iter(get_args(word)), None)
     return word if word in KINDS else "image"

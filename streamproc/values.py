@@ -151,8 +151,10 @@ def _column(values: Any) -> Array:  # whatever numpy takes
         isinstance(v, int) and abs(v) > _LARGEST_INTEGER for v in array
     ):
         raise FrameError("a whole number does not fit a 64-bit integer of SQL")
-    if array.dtype == object and all(_is_number(v) or v is None for v in array):
-        array = array.astype(np.float64)
+    if array.dtype == object:
+        array = np.array([None if _is_missing(v) else v for v in array], dtype=object)
+        if all(_is_number(v) or v is None for v in array):
+            array = array.astype(np.float64)
     if array.dtype.kind in "bui":
         return array.astype(np.int64)
     if array.dtype.kind == "f":
@@ -165,6 +167,13 @@ def _column(values: Any) -> Array:  # whatever numpy takes
     column = np.empty(len(cells), dtype=object)
     column[:] = cells
     return column
+
+
+def _is_missing(value: object) -> bool:
+    """Return whether it is one of the ways to say nothing: None, NaN, NA, NaT."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _is_number(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def assert_same_array(expected: Path, got: Path, name: str) -> None:
 
 def saved_tables(run: Path) -> list[str]:
     """Return the names of the saved tables."""
-    with sqlite3.connect(run / "run.sqlite") as db:
+    with closing(sqlite3.connect(run / "run.sqlite")) as db:
         return [r[0] for r in db.execute('SELECT DISTINCT "table" FROM columns')]
 
 
@@ -61,6 +62,8 @@ def rows(run: Path, table: str) -> list[tuple[Any, ...]]:
         info = db.execute(f'PRAGMA table_info("{table}")').fetchall()
         names = [row[1] for row in info if row[1] not in TIMING]
         columns = ", ".join(f'"{name}"' for name in names)
-        return db.execute(f'SELECT {columns} FROM "{table}" ORDER BY {columns}').fetchall()
+        return db.execute(
+            f'SELECT {columns} FROM "{table}" ORDER BY {columns}'
+        ).fetchall()
     finally:
         db.close()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -211,10 +212,10 @@ def test_options_take_the_place_of_what_the_file_says(command: Command) -> None:
 def test_what_ran_runs_again(command: Command) -> None:
     command("run", write(), "--to", "RUN")
     assert command("run", "RUN/pipeline.yaml", "--to", "AGAIN")[0] == 0
-    rows = [
-        sqlite3.connect(f"{run}/run.sqlite").execute("SELECT * FROM cells").fetchall()
-        for run in ("RUN", "AGAIN")
-    ]
+    rows = []
+    for run in ("RUN", "AGAIN"):
+        with closing(sqlite3.connect(f"{run}/run.sqlite")) as db:
+            rows.append(db.execute("SELECT * FROM cells").fetchall())
     assert rows[0] == rows[1]
     assert rows[0]
 

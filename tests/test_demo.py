@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_demo_is_the_main_job_through_the_raw_log(executor: str) -> None:
 def test_comparison_counts_frames_without_objects() -> None:
     start_demo(30, "RUN").wait()
     before = compare("RUN")
-    with sqlite3.connect("RUN/run.sqlite") as db:
+    with closing(sqlite3.connect("RUN/run.sqlite")) as db:
         db.execute("DELETE FROM cells WHERE frame = 7")
     db.close()
     after = compare("RUN")
@@ -57,7 +58,7 @@ def test_comparison_counts_frames_without_objects() -> None:
 
 def test_nothing_done_compares_to_nothing() -> None:
     start_demo(30, "RUN").wait()
-    with sqlite3.connect("RUN/run.sqlite") as db:
+    with closing(sqlite3.connect("RUN/run.sqlite")) as db:
         db.execute("DELETE FROM frames")
     db.close()
     assert compare("RUN") is None

@@ -27,8 +27,8 @@ from .windows import Windows
 
 #: Frames of one commit at most.
 GROUP = 64
-#: Rest between commits as a multiple of the last one's duration, and in seconds.
-_REST, _MOST_REST = 4.0, 0.25
+#: Seconds that commits rest in between at most.
+_MOST_REST = 0.25
 
 
 @dataclass(slots=True)
@@ -61,7 +61,11 @@ class Entry:
 
 
 class Engine:
-    """Runs a plan on admitted frames until the source ends, a stop or an error."""
+    """Runs a plan on admitted frames until the source ends, a stop or an error.
+
+    While frames are being computed, commits rest in between for ``rest`` times as
+    long as the last one took: what a commit costs is shared by more frames.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Engine:
         states: dict[str, Any],
         on_error: Literal["record", "stop"],
         keep_windows: bool,
+        rest: float,
     ) -> None:
         self._plan = plan
         self._executor = executor
@@ -86,6 +91,7 @@ class Engine:
         self._start = start
         self._states = states
         self._on_error = on_error
+        self._rest = rest
         self._windows = Windows(plan.windows, executor.submit_window, keep=keep_windows)
         self._entries: dict[int, Entry] = {}
         self._results: SimpleQueue[Result | Gap | int | None] = SimpleQueue()
@@ -154,7 +160,7 @@ class Engine:
                 start = time.perf_counter()
                 self._commit_ready()
                 end = time.perf_counter()
-                self._due = end + min(_REST * (end - start), _MOST_REST)
+                self._due = end + min(self._rest * (end - start), _MOST_REST)
             if self.failure is None:
                 self._committer.finish(complete=self.complete)
         except BaseException as error:  # reported by the run, which ends
@@ -174,7 +180,8 @@ class Engine:
                 self._take(self._results.get_nowait())
         for _ in range(GROUP):
             rest = self._due - time.perf_counter()
-            if rest <= 0 or self._stopping or self._is_idle():
+            is_last = self._fed is not None
+            if rest <= 0 or is_last or self._stopping or self._is_idle():
                 return
             with suppress(Empty):
                 self._take(self._results.get(timeout=rest))

@@ -6,6 +6,7 @@ import time as clock
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,9 @@ CREATE TABLE columns("table" TEXT, "column" TEXT, unit TEXT, description TEXT);
 CREATE TABLE parameters(frame INTEGER, step TEXT, name TEXT, value TEXT);
 CREATE TABLE events(time REAL, frame INTEGER, level TEXT, kind TEXT, message TEXT);
 """
+
+#: Rows of one statement, and the variables that every SQLite allows in one.
+_ROWS, _VARIABLES = 64, 32_000
 
 #: Names that a saved table cannot have.
 RESERVED = frozenset(
@@ -132,13 +136,10 @@ class Ledger:
         many = self._db.executemany
         try:
             with self.transaction():
-                many(f"INSERT INTO frames VALUES ({_marks(15)})", group.frames)
-                if group.chunks:
-                    many(f"INSERT INTO chunks VALUES ({_marks(7)})", group.chunks)
+                self._insert("frames", group.frames)
+                self._insert("chunks", group.chunks)
                 for table, rows in group.rows.items():
-                    if rows:
-                        marks = _marks(len(rows[0]))
-                        many(f"INSERT INTO {_quoted(table)} VALUES ({marks})", rows)
+                    self._insert(table, rows)
                 if group.states:
                     many("INSERT OR REPLACE INTO states VALUES (?,?,?)", group.states)
                 if group.summary:
@@ -153,6 +154,24 @@ class Ledger:
             raise StoreError(
                 f"cannot record results in {self.path}: {one_line(error)}"
             ) from error
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows, many per statement: each statement gives up the GIL once.
+
+        With one statement per row a commit waits for the GIL as often as it has
+        rows; while workers run Python that was 13 ms instead of 0.1 ms per 350 rows.
+        """
+        if not rows:
+            return
+        into = f"INSERT INTO {_quoted(table)} VALUES "
+        marks = f"({_marks(len(rows[0]))})"
+        at = max(1, min(_ROWS, _VARIABLES // len(rows[0])))
+        whole = len(rows) - len(rows) % at
+        statement = into + ",".join([marks] * at)
+        for start in range(0, whole, at):
+            part = rows[start : start + at]
+            self._db.execute(statement, tuple(chain.from_iterable(part)))
+        self._db.executemany(into + marks, rows[whole:])
 
     def _insert_gaps(self, gaps: Iterable[Gap]) -> None:
         self._db.executemany(

@@ -20,15 +20,15 @@ import numpy as np
 import psutil
 import tifffile
 from numpy.typing import NDArray
+from streamproc.sources.simulation import Simulation
 
 import streamproc as sp
-from streamproc.sources.simulation import Simulation
 from streamproc.store.layout import ArrayLayout
 from streamproc.store.platform import NATIVE, aligned_empty
 from streamproc.store.shards import ShardWriter
 
-sys.path.insert(0, str(Path(__file__).parent))
-import peers  # beside this script
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.benchmarks import peers
 
 Result = dict[str, float]
 
@@ -156,7 +156,9 @@ def bench_pipeline(root: Path, frames: int, side: int, n: int) -> None:
     ratio = found["threads"]["fps"] / found["inline"]["fps"]
     head = found["threads, background"]["fps"] / found["inline, background"]["fps"]
     peer = found["threads"]["fps"] / found[f"Pool({workers})"]["fps"]
-    print(f"  threads / inline {ratio:.2f}; with background {head:.2f}; / Pool {peer:.2f}")
+    print(
+        f"  threads / inline {ratio:.2f}; with background {head:.2f}; / Pool {peer:.2f}"
+    )
 
 
 def bench_engine(root: Path, frames: int, n: int) -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float64]
 
 
-def analyse(image: NDArray[np.uint16]) -> tuple[NDArray[np.int32], Rows]:
+def analyse(image: NDArray[np.uint16]) -> tuple[NDArray[Any], Rows]:
     """Smooth, Otsu, open, label, measure area, centroid and mean intensity."""
     smooth = cv2.GaussianBlur(image, (0, 0), 2, borderType=cv2.BORDER_REFLECT)
     _, mask = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
@@ -20,7 +21,7 @@ def analyse(image: NDArray[np.uint16]) -> tuple[NDArray[np.int32], Rows]:
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(mask)
     area = stats[1:, cv2.CC_STAT_AREA]
     total = np.bincount(labels.ravel(), image.ravel(), count)[1:]
-    return labels, np.column_stack([area, centroids[1:], total / np.maximum(area, 1)])
+    return np.asarray(labels), np.column_stack([area, centroids[1:], total / np.maximum(area, 1)])
 
 
 def _one(job: tuple[str, int, str]) -> int:

@@ -550,6 +550,7 @@ while True:
 
 def test_killed_at_any_moment_the_store_goes_on(tmp_path: Path) -> None:
     import sqlite3
+    from contextlib import closing
 
     random = np.random.default_rng(0)
     rows: list[ChunkRow] = []
@@ -565,7 +566,7 @@ def test_killed_at_any_moment_the_store_goes_on(tmp_path: Path) -> None:
         writer.kill()
         writer.wait()
         writer.stdout.close()
-        with sqlite3.connect(tmp_path / "rows.sqlite") as db:
+        with closing(sqlite3.connect(tmp_path / "rows.sqlite")) as db:
             found = db.execute("SELECT * FROM chunks ORDER BY f").fetchall()
         db.close()
         assert len(found) >= len(rows)

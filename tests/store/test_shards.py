@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -841,7 +842,7 @@ def test_killed_at_any_moment_nothing_committed_is_lost(
         writer.wait()
         writer.stdout.close()
         before = len(rows)
-        with sqlite3.connect(tmp_path / "rows.sqlite") as db:
+        with closing(sqlite3.connect(tmp_path / "rows.sqlite")) as db:
             found = db.execute("SELECT * FROM chunks ORDER BY f").fetchall()
         db.close()
         rows = [ChunkRow(*row) for row in found]

@@ -22,7 +22,7 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Resize]]:
     folder.mkdir()
 
     def mount(options: str) -> None:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         subprocess.run(command, check=True, capture_output=True)
 
     try:

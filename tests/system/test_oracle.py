@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 from skimage.measure import regionprops_table
+from streamproc.sources.simulation import Simulation
 
 import streamproc as sp
-from streamproc.sources.simulation import Simulation
 from tests import oracles
 from tests.same_run import assert_same_run
 
@@ -101,7 +101,7 @@ def test_main_job_equals_the_plain_loop(movie: Path, tmp_path: Path) -> None:
         mask = oracles.threshold(smooth, method="otsu")
         labels = oracles.label(oracles.binary_opening(mask, radius=2))
         assert np.array_equal(result.labels["nuclei"][n], labels)
-        expected = regionprops_table(
+        expected = regionprops_table(  # type: ignore[no-untyped-call]  # scikit-image
             labels.astype(np.int64),
             frames[n],
             properties=["label", *(ORACLE.get(p, p) for p in PROPERTIES)],

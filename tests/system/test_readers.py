@@ -11,7 +11,6 @@ import yaml
 import yaozarrs
 import zarr
 from ome_zarr_models import open_ome_zarr
-
 from streamproc.sources.simulation import Simulation
 
 FRAMES = 150
@@ -83,7 +82,7 @@ def test_readers_during_and_after_a_live_run(tmp_path: Path) -> None:
         )
     )
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "streamproc", "run", pipeline, "--to", run]
+    command = [sys.executable, "-m", "streamproc", "run", str(pipeline), "--to", str(run)]
     engine = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     truth = Simulation(FRAMES, shape=SHAPE, live=False)
     store = run / "images.ome.zarr"
@@ -105,7 +104,7 @@ def test_readers_during_and_after_a_live_run(tmp_path: Path) -> None:
         labels = zarr.open_array(store / "source/labels/nuclei/0", mode="r")[frame]
         assert np.asarray(labels).max() > 0
         reads += 1
-    out, error = engine.communicate()
+    _out, error = engine.communicate()
     assert engine.returncode == 0, error
     looks, problem = watcher.communicate(timeout=60)
     assert watcher.returncode == 0, problem

@@ -1,0 +1,129 @@
+"""What every executor promises: each result once, windows before their frames."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamproc.errors import FrameError, SourceError
+from streamproc.execution.inline import Inline
+from streamproc.execution.protocol import Executor, Task, WindowValue
+from streamproc.execution.threads import Threads
+from streamproc.frame import Frame, FrameRef
+from streamproc.ops import subtract_background
+from streamproc.stage import Instruction, Result, Stage
+
+
+@pytest.fixture
+def make(executor: str) -> Callable[[], Executor]:
+    return Inline if executor == "inline" else lambda: Threads(3)
+
+
+def stage(function: Callable[..., Any]) -> Stage:
+    mine = Instruction("mine", "value", function, ("source",), {}, "yx", False, True)
+    return Stage(0, (mine,), (), ("mine",), ())
+
+
+def ref(n: int) -> FrameRef:
+    pixels = np.full((4, 4), n, np.uint16)
+    return FrameRef(n, n, float(n), None, None, pixels=pixels)
+
+
+def run_all(executor: Executor, tasks: Iterator[Task]) -> list[Result]:
+    results: list[Result] = []
+    executor.start(results.append)
+    for task in tasks:
+        executor.submit(task)
+    executor.close(30)
+    return results
+
+
+def test_each_result_once(make: Callable[[], Executor]) -> None:
+    first = stage(lambda image: int(image[0, 0]))
+    results = run_all(make(), (Task(first, ref(n)) for n in range(500)))
+    assert sorted(r.frame for r in results) == list(range(500))
+    assert all(r.values == {"mine": r.frame} for r in results)
+    assert all(r.worker for r in results)
+
+
+def test_a_function_that_exits_takes_no_worker_with_it(
+    make: Callable[[], Executor],
+) -> None:
+    def leave(image: Any) -> int:
+        raise SystemExit(2)
+
+    results = run_all(make(), (Task(stage(leave), ref(n)) for n in range(20)))
+    assert {r.error for r in results} == {"step 'mine': SystemExit: 2"}
+    assert len(results) == 20
+
+
+def test_windows_go_before_frames(make: Callable[[], Executor]) -> None:
+    flat = Instruction(
+        "flat", "image", subtract_background, ("source",), {}, "yx", True, False
+    )
+    plan = Stage(0, (flat,), (), ("flat",), ())
+    executor = make()
+    results: list[Result] = []
+    executor.start(results.append)
+    for block in range(20):
+        window = WindowValue(("flat", block), [ref(block), ref(block + 2)])
+        executor.submit_window(window)
+        for n in range(5):
+            executor.submit(Task(plan, ref(5 * block + n), {}, {"flat": window}))
+    executor.close(30)
+    assert len(results) == 100
+    for result in results:
+        expected = result.frame - (result.frame // 5 + 1)
+        assert (result.values["flat"] == expected).all()
+
+
+def test_a_window_that_fails_fails_its_frames() -> None:
+    class Torn:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def read(self) -> Frame:
+            raise self.error
+
+    def window(error: Exception) -> WindowValue:
+        made = WindowValue(("flat", 2), [FrameRef(0, 0, None, None, Torn(error))])
+        made.compute()
+        return made
+
+    with pytest.raises(FrameError, match="background of block 2: the background needs a"):
+        window(FrameError("torn")).get()
+    with pytest.raises(SourceError, match="shape changed"):
+        window(SourceError("shape changed")).get()
+    plan = stage(lambda image: 1)
+    task = Task(plan, ref(7), {}, {"flat": window(SourceError("shape changed"))})
+    result = task.run()
+    assert isinstance(result.fatal, SourceError)
+    assert result.time == 7.0
+    failed = Task(plan, ref(7), {}, {"flat": window(FrameError("torn"))}).run()
+    assert (failed.fatal, failed.time) == (None, 7.0)
+    assert failed.error is not None
+    abandoned = WindowValue(("flat", 0), [])
+    abandoned.abandon()
+    with pytest.raises(FrameError, match="background was cancelled"):
+        abandoned.get()
+
+
+def test_cancel_forgets_what_waits() -> None:
+    executor, results = Threads(1), []
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(image: Any) -> int:
+        begun.set()
+        go.wait()
+        return 1
+
+    executor.start(results.append)
+    for n in range(50):
+        executor.submit(Task(stage(slow), ref(n)))
+    begun.wait()
+    executor.cancel()
+    go.set()
+    executor.close(30)
+    assert len(results) == 1

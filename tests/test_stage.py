@@ -1,0 +1,245 @@
+"""A fused stage: picklable, never raising, and functions that misbehave."""
+
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import streamproc as sp
+from streamproc.frame import FrameRef
+from streamproc.job import take_handles
+from streamproc.plan import make_plan
+from streamproc.stage import Stage, rehearse
+from tests.arrays import Array, Arrays, errors, noise, run_one, segmented, simulated
+
+
+def stage_of(save: dict[str, sp.Handle]) -> Stage:
+    graph, saved, wanted = take_handles(save)
+    stage = make_plan(graph, saved, wanted).segments[0].stage
+    assert stage is not None
+    return stage
+
+
+def ref(pixels: Array, frame: int = 0) -> FrameRef:
+    return FrameRef(frame, frame, 1.5, '{"a": 1}', None, pixels=pixels)
+
+
+def test_a_stage_travels_by_pickle() -> None:
+    raw = simulated()
+    _, cells = segmented(raw)
+    stage = stage_of({"cells": cells, "mine": raw.map(np.mean, kind="value")})
+    again = pickle.loads(pickle.dumps(stage))
+    pixels = noise(1, (64, 64))[0]
+    one, two = stage(ref(pixels), {}, {}), again(ref(pixels), {}, {})
+    assert one.error is None
+    assert one.hashes == two.hashes
+    assert one.rows["cells"].rows == two.rows["cells"].rows
+    assert one.rows["cells"].objects == len(one.rows["cells"].rows) > 0
+    assert set(one.seconds) == {
+        "read",
+        "gaussian",
+        "threshold",
+        "label",
+        "measure",
+        "map",
+        "encode",
+    }
+    assert (one.time, one.metadata) == (1.5, '{"a": 1}')
+
+
+def test_a_frame_that_cannot_be_read_keeps_its_time() -> None:
+    stage = stage_of({"x": simulated().map(np.mean, kind="value")})
+    gone = FrameRef(7, 7, 1.5, '{"a": 1}', None)
+    result = stage(gone, {}, {})
+    assert result.error == "frame 7 is no longer in memory"
+    assert (result.time, result.metadata) == (1.5, '{"a": 1}')
+
+
+def test_rehearsal_leaves_functions_out() -> None:
+    raw = sp.open(Arrays(noise(2, (2, 300, 300)), "cyx"))
+    calls = []
+
+    def mine(image: Array) -> Array:
+        calls.append(image)
+        return image
+
+    nuclei = raw.map(mine).threshold().label()
+    flat = raw.background(window=2, every=2)
+    stage = stage_of({"n": nuclei, "flat": flat})
+    values = rehearse(stage, raw.graph.source.info)
+    assert calls == []
+    assert values["background"].shape == (2, 64, 64)
+    assert "threshold" not in values
+
+
+# --- functions that misbehave ------------------------------------------------
+
+
+def at_three(bad: Callable[[Array], Any], good: Any = None) -> Callable[[Array], Any]:
+    """Misbehave in every frame whose first pixel is 3."""
+
+    def function(image: Array) -> Any:
+        if image[0, 0] == 3:
+            return bad(image)
+        return image if good is None else good
+
+    return function
+
+
+def numbered(n: int = 8) -> sp.Image:
+    stack = noise(n)
+    stack[:, 0, 0] = np.arange(n)
+    return sp.open(Arrays(stack))
+
+
+def leave(image: Array) -> Array:
+    sys.exit(3)
+
+
+def spoil(image: Array) -> Array:
+    image[:] = 0
+    return image
+
+
+def fail(image: Array) -> Array:
+    raise KeyError("no such cell")
+
+
+ONE = {"a": [1], "b": [0.5]}
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "good", "message"),
+    [
+        (fail, "image", None, "step 'map': KeyError: 'no such cell'"),
+        (leave, "image", None, "step 'map': SystemExit: 3"),
+        (spoil, "image", None, "step 'map': ValueError: assignment destination is read"),
+        (lambda i: None, "image", None, "step 'map': kind 'image' needs an array"),
+        (lambda i: i[0], "image", None, "got shape (32,) of uint16"),
+        (lambda i: i[::2], "image", None, "is 16 x 32 uint16, the frames before it are "),
+        (lambda i: i * 0.5, "image", None, "is 32 x 32 float64, the frames before it ar"),
+        (lambda i: i[None], "image", None, "'x' has the axes 'yx', the frame has the sh"),
+        (lambda i: i - 5.5, "labels", None, "labels are whole numbers from 0 on"),
+        (lambda i: {"a": [1]}, "table", ONE, "table 'x' has columns label, a, b; this f"),
+        (lambda i: {**ONE, "c": 1}, "table", ONE, "this frame gave label, a, b, c"),
+        (lambda i: {"b": 1, "a": 1}, "table", ONE, "this frame gave label, b, a"),
+        (lambda i: {"label": [1, 1]}, "table", ONE, "label 1 is given twice in one fra"),
+        (lambda i: 3, "table", ONE, "a table is a DataFrame, a mapping of columns or"),
+        (lambda i: 2**70, "value", 1, "step 'map': column 'value': a whole number does"),
+        (lambda i: "\ud800", "value", 1, "step 'map': column 'value': 'utf-8' codec ca"),
+        (lambda i: [1], "value", 1, "step 'map': a value is a number, text or a mapping"),
+        (lambda i: {"other": 1}, "value", 1, "table 'x' has columns label, value; this"),
+    ],
+)
+def test_only_its_frame_fails(
+    tmp_path: Path, executor: str, bad: Any, kind: Any, good: Any, message: str
+) -> None:
+    step = numbered().map(at_three(bad, good), kind=kind)
+    result = run_one(step, tmp_path / "run", executor=executor)
+    states = result.frames.set_index("frame").state
+    assert states[states == "failed"].index.tolist() == [3]
+    assert message in result.frames.error[3]
+    assert result.frames.hash[3] == "{}"
+    assert result.status()["state"] == "finished"
+
+
+@pytest.mark.parametrize("kind", ["image", "table"])
+def test_on_error_stop_ends_before_that_frame(
+    tmp_path: Path, executor: str, kind: Any
+) -> None:
+    """Also where the store refuses it: another shape, other columns."""
+    good = ONE if kind == "table" else None
+    for n, bad in enumerate([fail, lambda i: i[::2] if kind == "image" else {"c": 1}]):
+        step = numbered().map(at_three(bad, good), kind=kind)
+        to = tmp_path / str(n)
+        with pytest.raises(sp.FrameError, match=r"^frame 3\b") as caught:
+            sp.run({"x": step}, to, executor=executor, on_error="stop")
+        assert str(caught.value).count("frame 3") == 1
+        assert sp.load(to).frames.frame.tolist() == [0, 1, 2]
+        assert sp.load(to).status()["state"] == "stopped"
+
+
+def test_a_failed_frame_leaves_nothing_in_other_images(
+    tmp_path: Path, executor: str
+) -> None:
+    raw = numbered()
+    one = raw.map(np.positive, name="one")
+    two = raw.map(at_three(lambda i: i[::2]), name="two")
+    sp.run({"one": one, "two": two}, tmp_path / "run", executor=executor)
+    result = sp.load(tmp_path / "run")
+    for name in ("one", "two"):
+        empty = [not result.images[name][n].any() for n in range(8)]
+        assert empty == [n == 3 for n in range(8)]
+
+
+def test_views_of_the_input_are_results_of_their_own(
+    tmp_path: Path, executor: str
+) -> None:
+    raw = numbered()
+    same = raw.map(lambda image: image, name="same")
+    part = raw.map(lambda image: image[::-1, ::-1], name="part")
+    got: list[Array] = []
+    part.stream.sink(got.append)
+    sp.run({"same": same, "part": part}, tmp_path / "run", executor=executor)
+    result, stack = sp.load(tmp_path / "run"), raw.graph.source.stack  # type: ignore[attr-defined]
+    assert np.array_equal(result.images["same"][:], stack)
+    assert np.array_equal(result.images["part"][:], stack[:, ::-1, ::-1])
+    assert np.array_equal(np.stack(got), stack[:, ::-1, ::-1])
+
+
+def test_values_are_shared_by_nobody(tmp_path: Path, executor: str) -> None:
+    def spoil_value(value: dict[str, Any]) -> int:
+        value["a"] = 99
+        value["b"]["c"] = 99
+        return 1
+
+    def spoil_table(table: pd.DataFrame) -> int:
+        table["area"] = 0
+        return 1
+
+    raw = simulated(10)
+    first = raw.map(lambda i: {"a": 1, "b": {"c": 2}}, kind="value", name="first")
+    _, cells = segmented(raw)
+    late = first.map(spoil_value, kind="value", name="late")
+    other = cells.map(spoil_table, kind="value", name="other")
+    saved = {"first": first, "late": late, "cells": cells, "other": other}
+    sp.run(saved, tmp_path / "run", executor=executor)
+    result = sp.load(tmp_path / "run")
+    assert errors(result) == []
+    assert set(result.tables["first"].a) == {1}
+    assert set(result.tables["first"].b) == {'{"c": 2}'}
+    assert result.tables["cells"].area.min() > 0
+
+
+def test_frames_without_objects(tmp_path: Path, executor: str) -> None:
+    """An empty table need not know its columns, wherever it stands."""
+
+    def mine(image: Array) -> list[dict[str, float]]:
+        return [{"a": 1.5}, {"a": 2.5}] if image[0, 0] in (2, 5) else []
+
+    table = numbered().map(mine, kind="table")
+    result = run_one(table, tmp_path / "run", executor=executor)
+    assert errors(result) == []
+    assert result.tables["x"].frame.tolist() == [2, 2, 5, 5]
+    assert result.tables["x"].a.tolist() == [1.5, 2.5, 1.5, 2.5]
+
+
+def test_a_table_without_any_row_is_there(tmp_path: Path, executor: str) -> None:
+    table = numbered().map(lambda image: [], kind="table")
+    result = run_one(table, tmp_path / "run", executor=executor)
+    assert list(result.tables["x"].columns) == ["frame", "label"]
+
+
+def test_nothing_and_not_a_number_are_null(tmp_path: Path, executor: str) -> None:
+    value = numbered().map(
+        lambda i: None if i[0, 0] < 2 else float("nan") if i[0, 0] < 4 else 1.5,
+        kind="value",
+    )
+    result = run_one(value, tmp_path / "run", executor=executor)
+    assert result.tables["x"].value.isna().tolist() == [True] * 4 + [False] * 4
+    assert result.tables["x"].value[4:].tolist() == [1.5] * 4
