@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .graph import open_source as open
     from .report import Report
     from .results import Results, load
-    from .runs import Run, resume, run, start
+    from .runs import resume, run, start
+    from .session import Run
 
 __all__ = [
     "ConfigError",
@@ -60,10 +61,11 @@ _HOME = {
     **dict.fromkeys(("Handle", "Image", "Labels", "Mask", "Table", "Value"), "graph"),
     **dict.fromkeys(("Frame", "Gap", "Source", "SourceInfo", "Unreadable"), "frame"),
     **dict.fromkeys((n for n in __all__ if n.endswith("Error")), "errors"),
-    **dict.fromkeys(("Run", "resume", "run", "start"), "runs"),
+    **dict.fromkeys(("resume", "run", "start"), "runs"),
     **dict.fromkeys(("Results", "load"), "results"),
     "MissingDependency": "errors",
     "Report": "report",
+    "Run": "session",
 }
 
 

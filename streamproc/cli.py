@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .config import Pipeline
     from .inspection import Told
     from .report import Report
-    from .runs import Run
+    from .session import Run
     from .signals import Signals
 
 OK, ERROR, REFUSED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -396,8 +396,8 @@ def _resume(
     expected: "Pipeline | None" = None,
 ) -> int:
     from .folder import status as read_status
-    from .runs import Run
     from .runs import resume as go_on
+    from .session import Run
 
     if expected is not None:
         _same_pipeline(path, expected)

@@ -8,7 +8,8 @@ from typing import Any
 from .config import Pipeline, parse, read_yaml
 from .folder import RunFolder, connect_readonly, new_folder
 from .plugins import make_source
-from .runs import Run, start_pipeline
+from .runs import start_pipeline
+from .session import Run
 
 #: Frames per second of the simulated microscope.
 FPS = 30.0

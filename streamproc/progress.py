@@ -12,7 +12,7 @@ from .report import Report
 from .signals import Signals
 
 if TYPE_CHECKING:
-    from .runs import Run
+    from .session import Run
 
 #: Seconds between two looks at a run.
 _LOOK = 0.1

@@ -58,11 +58,22 @@ class Outbox:
             self._condition.notify()
 
     def _write(self, emission: Emission) -> None:
-        if self._spill is None:
-            self._spill = tempfile.TemporaryFile()  # noqa: SIM115  # closed once read
-        self._spill.seek(0, 2)
-        pickle.dump(emission, self._spill, protocol=5)
-        self._spilled += 1
+        try:
+            data = pickle.dumps(emission, protocol=5)
+            if self._spill is None:
+                self._spill = tempfile.TemporaryFile()  # noqa: SIM115  # closed once read
+            end = self._spill.seek(0, 2)
+            try:
+                self._spill.write(data)
+                self._spill.flush()
+            except OSError:
+                self._spill.truncate(end)
+                raise
+        except Exception as error:
+            # a user's value may not pickle, the disk may be full: the run goes on
+            self._failed(emission.frame, one_line(error))
+        else:
+            self._spilled += 1
 
     def _take(self) -> Emission | None:
         with self._condition:
@@ -87,8 +98,9 @@ class Outbox:
         while (emission := self._take()) is not None:
             try:
                 self._deliver(emission)
-            except Exception as error:
-                # a listener may fail in any way; the run and later values go on
+            except BaseException as error:
+                # a listener may fail in any way, or call sys.exit(); the run and
+                # later values go on
                 self._failed(emission.frame, one_line(error))
             self._delivered += 1
 

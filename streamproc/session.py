@@ -1,0 +1,548 @@
+"""One run in threads of its own: prepared, driven, ended, recorded."""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from .config import Options
+from .errors import ConfigError, StoreError, StreamprocError, one_line
+from .execution.admission import Admission, Live, Recording
+from .execution.admission import Sequence as InOrder
+from .execution.budget import Budget
+from .execution.committer import Committer
+from .execution.engine import Engine
+from .execution.inline import Inline
+from .execution.outbox import Emission, Outbox
+from .execution.protocol import Executor
+from .execution.threads import Threads
+from .folder import RunFolder
+from .job import Job
+from .metrics import Metrics
+from .plan import Plan, Segment
+from .plugins import load
+from .report import Report, make_report
+from .stage import rehearse
+from .store.chunks import ChunkRow
+from .store.ledger import Ledger
+from .store.lock import RunLock
+from .store.log import RawLog
+from .store.platform import NATIVE
+from .store.space import Space
+from .values import as_table, sql_types
+
+#: Frames in flight at most, unless a window needs more.
+_IN_FLIGHT = 128
+#: Seconds that the end of a run waits for a camera or a function that hangs.
+_PATIENCE = 20.0
+#: Chunks up to which every shard is checked at resume, not only the last ones.
+_CHECK_ALL = 2_000_000
+#: Rest between commits, in durations of a commit: live frames should not wait.
+_REST_LIVE, _REST_RECORDED = 2.0, 8.0
+#: Threads that run pure Python must not keep a commit waiting for the GIL.
+_SWITCH_INTERVAL = 0.0005
+
+
+class Run:
+    """A run that goes on in threads of its own."""
+
+    def __init__(self, job: Job, folder: RunFolder, *, resumed: bool) -> None:
+        self.job = job
+        self.folder = folder
+        self.metrics = Metrics()
+        self._state: str = "running"
+        self._reason: str | None = None
+        self._ended: Literal["drain", "stop", "interrupt"] | None = None
+        self._outbox: Outbox | None = None
+        self._log: RawLog | None = None
+        self._undelivered = False
+        self._lock = RunLock(folder.lock)
+        self._lock.acquire()
+        try:
+            self._prepare(resumed)
+        except BaseException:
+            self._close_quietly()
+            raise
+        self._thread = threading.Thread(target=self._run, name="streamproc-run")
+        self._thread.start()
+
+    # --- what a user calls ------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def state(self) -> str:
+        """``running``, ``finished``, ``stopped`` or ``interrupted``."""
+        return self._state
+
+    @property
+    def total(self) -> int | None:
+        """How many frames there will be; None where nobody knows."""
+        return self.job.total
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended yet, files closed."""
+        return self._thread.is_alive()
+
+    def wait(self, timeout: float | None = None) -> Report:
+        """Wait for the end and return the report.
+
+        Ctrl-C drains (admitted frames are finished), twice stops.
+
+        Raises
+        ------
+        StreamprocError
+            The run was stopped by an error; it is in the ledger, and resumable.
+        TimeoutError
+            ``timeout`` seconds passed; the run goes on.
+        KeyboardInterrupt
+            After Ctrl-C, once the run has ended.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while self._thread.is_alive():
+            try:
+                # a bounded wait lets Ctrl-C through on Windows
+                self._thread.join(0.2)
+            except KeyboardInterrupt:
+                self.interrupt()
+            if end is not None and time.monotonic() > end and self._thread.is_alive():
+                raise TimeoutError(f"run {self.path} still goes on")
+        failure = self._engine.failure
+        if failure is not None:
+            raise failure
+        if self._state == "interrupted":
+            raise KeyboardInterrupt
+        return self.report()
+
+    def report(self) -> Report:
+        """Return the report so far."""
+        self.metrics.peak_bytes = self._budget.peak
+        return make_report(
+            self.path,
+            self.metrics,
+            state=self._state,
+            saved=tuple(self.job.saved),
+            reason=self._reason,
+            notes=self._notes(),
+        )
+
+    def drain(self) -> None:
+        """Take no more frames, finish those admitted; the run then can be resumed."""
+        self._ended = self._ended or "drain"
+        self._engine.drain()
+
+    def stop(self) -> None:
+        """End now: what is committed stays, what is admitted stays pending."""
+        self._ended = self._ended or "stop"
+        self._engine.stop()
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C and SIGTERM do: drain; the second time, stop."""
+        if self._ended == "interrupt":
+            self._engine.stop()
+        else:
+            self._ended = "interrupt"
+            self._engine.drain()
+
+    def pause(self) -> NoReturn:
+        """Refuse: comes with control."""
+        raise _later("pause")
+
+    def resume(self) -> NoReturn:
+        """Refuse: comes with control."""
+        raise _later("resume")
+
+    def set(self, step: str, parameter: str, value: object) -> NoReturn:
+        """Refuse: comes with control."""
+        raise _later(f"set({step!r}, {parameter!r}, {value!r})")
+
+    # --- how it is put together -------------------------------------------------
+
+    def _prepare(self, resumed: bool) -> None:
+        job, options = self.job, self.job.options
+        self._ledger = Ledger(self.folder.ledger, durability=options.store.durability)
+        self._first = self._ledger.first_pending()
+        self._space = Space(self.folder.path, options.limits.disk_reserve)
+        self._sink = self._open_sink()
+        plan = self._encoding_plan()
+        admission = self._admission()
+        self._repair(resumed)
+        self._warm(plan)
+        budget = self._budget = Budget(
+            options.limits.memory // 4,
+            max([_IN_FLIGHT, *(2 * w.every for w in plan.windows)]),
+        )
+        if plan.streamed:
+            self._outbox = Outbox(self._emit, self._listener_failed)
+        self._executor = _executor(options)
+        self._read_counters()
+        self._ledger.set("saved", json.dumps(list(job.saved)))
+        committer = Committer(
+            plan,
+            self._ledger,
+            self._sink,
+            self.metrics,
+            frame_bytes=job.info.nbytes,
+            space=self._space,
+            outbox=self._outbox,
+            release_log=self._release_log if self._drops_log else None,
+            admitted=lambda: self._admitted,
+            known_summary=self._last_summary(),
+        )
+        self._engine = Engine(
+            plan,
+            self._executor,
+            admission,
+            committer,
+            budget,
+            self.metrics,
+            start=self._first,
+            states=self._ledger.states(),
+            on_error=options.on_error,
+            keep_windows=job.keep_windows,
+            rest=_REST_LIVE if job.info.live else _REST_RECORDED,
+        )
+        self._ledger.set("reason", "")
+        self._ledger.set("clean", "no")
+        self._ledger.set("state", "running")
+
+    def _open_sink(self) -> Any:  # a plugin
+        store, job = self.job.options.store, self.job
+        info = job.info
+        if job.total != info.frames:
+            from dataclasses import replace
+
+            info = replace(info, frames=job.total)
+        sink = load("sinks", "ome-zarr")(
+            self.folder.images,
+            info=info,
+            saved_source=job.saves_source,
+            images=store.images,
+            labels=store.labels,
+            pyramid=store.pyramid,
+            layout=store.layout,
+            durability=store.durability,
+        )
+        if job.is_logged:
+            self._log_writer = sink.log_writer()
+        return sink
+
+    def _encoding_plan(self) -> Plan:
+        """Return the plan with the sink's encoders in its stages."""
+        from dataclasses import replace
+
+        plan = self.job.plan
+        encoders = {}
+        for output in plan.images:
+            encoder = self._sink.encoder(output.name, output.kind, output.axes)
+            if output.name == "source" and self.job.is_logged:
+                encoder = partial(encoder, first_level=1)
+            encoders[output.name] = encoder
+        segments = [
+            Segment(
+                stage=replace(
+                    s.stage,
+                    encoders={
+                        o.name: encoders[o.name]
+                        for o in s.stage.outputs
+                        if o.name in encoders
+                    },
+                )
+                if s.stage
+                else None,
+                ordered=s.ordered,
+            )
+            for s in plan.segments
+        ]
+        return replace(plan, segments=tuple(segments))
+
+    def _admission(self) -> Admission:
+        source, frames = self.job.graph.source, self.job.frames
+        if self.job.is_logged:
+            self._log = RawLog(
+                self.folder.path,
+                self.folder.images,
+                self._log_writer,
+                NATIVE,
+                space=self._space,
+                first=self.job.plan.first_needed(self._first),
+            )
+            return Live(
+                source,
+                self._log,
+                frames,
+                hot_bytes=self.job.options.limits.memory // 8,
+                failed=lambda error: self._engine.fail(error),
+            )
+        if self.job.info.random_access and self.job.info.frames is not None:
+            return Recording(source, frames)
+        return InOrder(source, frames)
+
+    def _repair(self, resumed: bool) -> None:
+        """Bring the store in line with the ledger after whatever ended the last run."""
+        if not resumed:
+            return
+        ledger = self._ledger
+        since = 0
+        if ledger.query("SELECT count(*) FROM chunks")[0][0] > _CHECK_ALL:
+            since = int(ledger.get("synced_upto") or 0)
+        rows = (
+            ChunkRow(*row)
+            for row in ledger.query(
+                "SELECT * FROM chunks WHERE frame >= ? ORDER BY array, frame, chunk",
+                (since - 255,),
+            )
+        )
+        times = ledger.query(
+            "SELECT frame, time FROM frames WHERE frame >= ? ORDER BY frame", (since,)
+        )
+        repair = self._sink.recover(rows, times, since)
+        if self._log is not None:
+            logged = self._log_writer.recover(self._log.rows(), since)
+            if self._drops_log:
+                logged.lost.clear()
+            repair.merge(logged)
+        for what in ("rebuilt", "trimmed", "removed", "lost"):
+            found = getattr(repair, what)
+            if found:
+                ledger.event("repair", f"{what}: {found}")
+                self.folder.log("repair", f"{what}: {found}")
+
+    def _warm(self, plan: Plan) -> None:
+        """Compile kernels before the first frame, and make the tables known by then."""
+        from . import ops
+
+        info = self.job.info
+        spatial = sum(axis != "c" for axis in info.axes)
+        ops.warm(info.dtype, spatial)
+        stage = plan.segments[0].stage
+        values = rehearse(stage, info) if stage else {}
+        for output in plan.tables:
+            if output.step in values:
+                self._ledger.table(
+                    output.name, sql_types(as_table(values[output.step]))
+                )
+        self._ledger.parameters(
+            (0, step.name, name, json.dumps(value, default=str))
+            for step in plan.steps
+            for name, value in step.parameters.items()
+        )
+
+    def _read_counters(self) -> None:
+        counters = self.metrics.counters
+        rows = dict(
+            self._ledger.query("SELECT state, count(*) FROM frames GROUP BY state")
+        )
+        counters.done = rows.get("done", 0)
+        counters.failed = rows.get("failed", 0)
+        counters.skipped = rows.get("skipped", 0)
+        counters.admitted = sum(rows.values())
+        counters.lost = self._ledger.query("SELECT coalesce(sum(count),0) FROM gaps")[
+            0
+        ][0]
+
+    def _last_summary(self) -> list[tuple[Any, ...]]:
+        return self._ledger.query(
+            "SELECT * FROM summary AS a WHERE time = "
+            "(SELECT max(time) FROM summary AS b WHERE b.seconds = a.seconds)"
+        )
+
+    @property
+    def _admitted(self) -> int:
+        counted = self.metrics.counters.admitted
+        return max(counted, self._log.admitted) if self._log else counted
+
+    @property
+    def _drops_log(self) -> bool:
+        return self.job.is_logged and not self.job.keeps_raw
+
+    def _release_log(self, committed: int) -> None:
+        """Delete log shards that neither a window nor a pending frame reaches."""
+        self._log_writer.delete_shards(self.job.plan.first_needed(committed))
+
+    # --- while it goes on -------------------------------------------------------
+
+    def _run(self) -> None:
+        """Run the engine to its end, then close everything (the run's thread)."""
+        engine = self._engine
+        self.metrics.started = time.perf_counter()
+        try:
+            with _quick_switching(), _single_threaded_opencv():
+                self._executor.start(engine.deliver)
+                # a daemon: a camera or a function that hangs cannot hold up the end
+                driver = threading.Thread(target=engine.drive, name="driver")
+                driver.daemon = True
+                driver.start()
+                engine.commit()
+                self._executor.close(_PATIENCE)
+                driver.join(_PATIENCE)
+        except BaseException as error:  # told by wait(), like any other failure
+            engine.fail(error)
+        self.metrics.finished = time.perf_counter()
+        self._end()
+
+    def _end(self) -> None:
+        failure = self._engine.failure
+        # a log goes on a little after the analysis was stopped
+        self.metrics.counters.admitted = self._admitted
+        if failure is not None:
+            self._state, self._reason = "stopped", one_line(failure)
+            self.folder.drop_ballast()
+        elif self._engine.complete:
+            self._state = "finished"
+        elif self._ended == "interrupt":
+            self._state, self._reason = "interrupted", "interrupted"
+        elif self._ended is not None:
+            self._state, self._reason = "stopped", f"{self._ended} was asked for"
+        else:
+            self._state = "finished"
+        self._close()
+        if self._outbox is not None and not self._outbox.close():
+            self._undelivered = True
+        self._lock.release()
+
+    def _close(self) -> None:
+        """Close store and ledger; what fails here is said, and repaired by resume."""
+        try:
+            frames = self._frames_at_end()
+            if isinstance(self._engine.failure, StoreError):
+                self._sink.abandon()
+            else:
+                self._sink.close(frames)
+                if self._log is not None:
+                    self._log.close(frames)
+                if self._drops_log and self._state == "finished":
+                    self._log_writer.delete_all()
+                self._ledger.set("clean", "yes")
+                counters = self.metrics.counters
+                settled = counters.admitted - counters.pending
+                self._ledger.set("synced_upto", str(settled))
+            self._record_end()
+        except (StreamprocError, OSError) as error:
+            self._state, self._reason = "stopped", self._reason or one_line(error)
+            self._engine.failure = self._engine.failure or error
+            with contextlib.suppress(StreamprocError, OSError):
+                self._record_end()
+        finally:
+            with contextlib.suppress(Exception):
+                self._ledger.close()
+            self.job.graph.source.close()
+            if self._state == "finished":
+                self.folder.drop_ballast()
+            self.folder.log("end", str(self.report()), state=self._state)
+
+    def _frames_at_end(self) -> int:
+        """Return the length of the arrays: what is known, or what was admitted."""
+        if self._state == "finished":
+            return self._admitted
+        return max(self.job.total or 0, self._admitted)
+
+    def _record_end(self) -> None:
+        latency = self.metrics.latency
+        speed = {
+            "fps": self.metrics.fps,
+            "p50": latency.percentile(50),
+            "p99": latency.percentile(99),
+        }
+        with self._ledger.transaction():
+            self._ledger.set("admitted", str(self._admitted))
+            self._ledger.set("state", self._state)
+            self._ledger.set("reason", self._reason or "")
+            if self.metrics.committed_here:
+                self._ledger.set("speed", json.dumps(speed))
+            for note in self._notes():
+                self._ledger.event("note", note)
+            if self._engine.failure is not None:
+                self._ledger.event("error", self._reason or "", level="error")
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = []
+        if self.job.info.live and not self.job.is_logged:
+            notes.append(
+                "log: none — frames were kept in memory only; "
+                "those not committed when a process dies are gone"
+            )
+        if self._undelivered:
+            notes.append("a listener of a stream hangs; not all values were delivered")
+        return tuple(notes)
+
+    def _emit(self, emission: Emission) -> None:
+        from .table import Measurements
+
+        metadata = [{"frame": emission.frame, "time": emission.time}]
+        for name, value in emission.values.items():
+            if isinstance(value, Measurements):
+                value = value.dataframe(emission.frame)
+            try:
+                self.job.graph.handles[name].stream.emit(value, metadata=metadata)
+            except Exception as error:
+                # a listener may fail in any way; those of other steps get theirs
+                self._listener_failed(emission.frame, f"{name}: {one_line(error)}")
+
+    def _listener_failed(self, frame: int, message: str) -> None:
+        self.folder.log("listener", message, frame=frame)
+
+    def _close_quietly(self) -> None:
+        """Undo a preparation that failed."""
+        for name in ("_ledger", "_sink"):
+            part = getattr(self, name, None)
+            with contextlib.suppress(Exception):
+                if part is not None:
+                    (part.abandon if name == "_sink" else part.close)()
+        if self._outbox is not None:
+            self._outbox.close()
+        self._lock.release()
+
+
+def _later(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what}: control of a running pipeline is not supported by this version yet; "
+        "drain() and stop() are"
+    )
+
+
+def _executor(options: Options) -> Executor:
+    if options.executor_name == "inline":
+        return Inline()
+    return Threads(options.workers or available_cores())
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _quick_switching() -> Iterator[None]:
+    """Let a thread that waits for the GIL have it soon, while a run is on."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _SWITCH_INTERVAL))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """Keep OpenCV from starting threads beside ours."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
