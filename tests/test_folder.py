@@ -24,17 +24,23 @@ def test_a_folder_appears_at_once(tmp_path: Path) -> None:
     folder.create({"source": "µ.tif"})
     assert yaml.safe_load(folder.pipeline.read_text("utf-8")) == {"source": "µ.tif"}
     assert folder.ballast.stat().st_size == 4 << 20
-    with pytest.raises(RunFolderError, match="exists already; streamproc resume .*run, o"):
+    with pytest.raises(
+        RunFolderError, match=r"exists already; streamproc resume .*run, o"
+    ):
         folder.create({})
     folder.remove()
     (tmp_path / "other").mkdir()
-    with pytest.raises(RunFolderError, match="other exists already; choose another fol"):
+    with pytest.raises(
+        RunFolderError, match="other exists already; choose another fol"
+    ):
         RunFolder(tmp_path / "other").create({})
 
 
 def test_nothing_is_left_where_it_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="cannot create run folder .*Not a director"):
+    with pytest.raises(
+        RunFolderError, match=r"cannot create run folder .*Not a director"
+    ):
         RunFolder(tmp_path / "file" / "run").create({})
     with pytest.raises(yaml.representer.RepresenterError):
         RunFolder(tmp_path / "run").create({"a": object()})
@@ -54,12 +60,14 @@ def test_new_folders_have_new_names(
 
 def test_what_is_no_run_folder(tmp_path: Path) -> None:
     for call in (existing, status, sp.load, sp.resume):
-        with pytest.raises(RunFolderError, match="no run folder '.*nowhere'"):
+        with pytest.raises(RunFolderError, match=r"no run folder '.*nowhere'"):
             call(tmp_path / "nowhere")
-        with pytest.raises(RunFolderError, match="is no run folder: it has no pipeline"):
+        with pytest.raises(
+            RunFolderError, match="is no run folder: it has no pipeline"
+        ):
             call(tmp_path)
     (tmp_path / "pipeline.yaml").write_text("{}")
-    with pytest.raises(StoreError, match="cannot read .*run.sqlite"):
+    with pytest.raises(StoreError, match=r"cannot read .*run.sqlite"):
         status(tmp_path)
 
 
@@ -241,7 +249,9 @@ def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
 def test_control_comes_later(tmp_path: Path) -> None:
     run = sp.start([simulated(3)], tmp_path / "run")
     for call in (run.pause, run.resume, lambda: run.set("gaussian", "sigma", 2)):
-        with pytest.raises(sp.ConfigError, match="control of a running pipeline is not s"):
+        with pytest.raises(
+            sp.ConfigError, match="control of a running pipeline is not s"
+        ):
             call()
     run.wait()
 
@@ -258,7 +268,9 @@ def test_readers_cannot_write(stopped: Path) -> None:
 
 def test_log_lines(tmp_path: Path) -> None:
     sp.run([simulated(3)], tmp_path / "run")
-    lines = [json.loads(x) for x in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(x) for x in (tmp_path / "run/log.jsonl").read_text().splitlines()
+    ]
     assert lines[-1]["kind"] == "end"
     assert lines[-1]["message"].startswith("finished: 3 done, 0 failed")
     assert np.all(np.diff([line["time"] for line in lines]) >= 0)

@@ -1,5 +1,6 @@
 """What a run is to do, and what it refuses before anything is on disk."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def test_what_may_be_saved() -> None:
     assert take_handles({"a": labels})[1:] == ({"a": labels.step}, [])
     with pytest.raises(ConfigError, match="save: nothing to run; give a mapping"):
         take_handles({})
-    with pytest.raises(ConfigError, match="save: needs handles such as .*, got 3"):
+    with pytest.raises(ConfigError, match=r"save: needs handles such as .*, got 3"):
         take_handles({"a": 3})  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match="the handles come from two sources; a run h"):
         take_handles([labels, simulated()])
@@ -54,9 +55,13 @@ def test_names_that_are_taken(name: Any, message: str) -> None:
 def test_names_that_collide() -> None:
     raw = simulated()
     labels, cells = segmented(raw)
-    with pytest.raises(ConfigError, match="'Cells' and 'cells' differ only in case; re"):
+    with pytest.raises(
+        ConfigError, match="'Cells' and 'cells' differ only in case; re"
+    ):
         job_of({"Cells": cells, "cells": labels.measure(raw)})
-    with pytest.raises(ConfigError, match="'OME' is a folder of OME-Zarr; name this st"):
+    with pytest.raises(
+        ConfigError, match="'OME' is a folder of OME-Zarr; name this st"
+    ):
         job_of({"OME": raw.gaussian()})
     with pytest.raises(ConfigError, match="always saved under the name 'source', and "):
         job_of({"raw": raw})
@@ -67,9 +72,13 @@ def test_the_log_and_what_is_saved() -> None:
     live = simulated(live=True)
     assert job_of({"source": live}).keeps_raw
     assert not job_of([live], log="none").is_logged
-    with pytest.raises(ConfigError, match="'source' is saved but log.keep_raw is false"):
+    with pytest.raises(
+        ConfigError, match=r"'source' is saved but log.keep_raw is false"
+    ):
         job_of({"source": live}, log={"keep_raw": False})
-    with pytest.raises(ConfigError, match="log: none is for live sources; a recording n"):
+    with pytest.raises(
+        ConfigError, match="log: none is for live sources; a recording n"
+    ):
         job_of([simulated()], log="none")
 
 
@@ -97,9 +106,12 @@ def test_how_many_frames() -> None:
 def test_what_cannot_be_resumed_and_why() -> None:
     raw = simulated()
     live = simulated(live=True)
-    assert job_of([raw.map(brighten, parameters={"gain": [1, {"a": None}]})]).not_resumable() is None
+    plain = raw.map(brighten, parameters={"gain": [1, {"a": None}]})
+    assert job_of([plain]).not_resumable() is None
     reasons = {
-        "its source is a Python object, not a named source": [sp.open(Arrays(noise(2)))],
+        "its source is a Python object, not a named source": [
+            sp.open(Arrays(noise(2)))
+        ],
         "function '.*<lambda>' cannot be imported by name": [raw.map(lambda i: i)],
         "parameter 'gain' of step 'map_3' is a ndarray, which YAML cannot hold": [
             raw.map(brighten, parameters={"gain": np.ones(2)})
@@ -111,8 +123,7 @@ def test_what_cannot_be_resumed_and_why() -> None:
     for reason, save in reasons.items():
         found = job_of(save).not_resumable()
         assert found is not None
-        pytest.importorskip("re")
-        assert __import__("re").search(reason, found), found
+        assert re.search(reason, found), found
     assert job_of([live], log="none").not_resumable() == "log: none keeps no frames"
 
 
@@ -121,7 +132,9 @@ def test_any_parameter_can_be_written_down(tmp_path: Path) -> None:
     step = simulated(3).map(brighten, parameters={"gain": np.full((64, 64), 2.0)})
     report = sp.run({"x": step}, tmp_path / "run")
     assert report.frames.done == 3
-    with pytest.raises(sp.RunFolderError, match="parameter 'gain' of step 'map' is a nd"):
+    with pytest.raises(
+        sp.RunFolderError, match="parameter 'gain' of step 'map' is a nd"
+    ):
         sp.resume(tmp_path / "run")
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
@@ -133,8 +146,12 @@ def test_titles() -> None:
 
 def test_space_is_checked_before_the_start(tmp_path: Path) -> None:
     job = job_of({"source": simulated()}, limits={"disk_reserve": "900TB"})
-    with pytest.raises(StoreError, match=r"has .* GB free; this run needs about .* kee"):
+    with pytest.raises(
+        StoreError, match=r"has .* GB free; this run needs about .* kee"
+    ):
         check_space(job, tmp_path / "a" / "b")
     with pytest.raises(StoreError, match="lower the reserve"):
-        sp.run({"source": simulated()}, tmp_path / "r", limits={"disk_reserve": "9000TB"})
+        sp.run(
+            {"source": simulated()}, tmp_path / "r", limits={"disk_reserve": "9000TB"}
+        )
     assert list(tmp_path.iterdir()) == []

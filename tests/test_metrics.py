@@ -12,7 +12,9 @@ DURATIONS = st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=60)
 
 
 @given(DURATIONS, st.floats(1, 100))
-def test_percentiles_are_within_two_percent(values: list[float], percent: float) -> None:
+def test_percentiles_are_within_two_percent(
+    values: list[float], percent: float
+) -> None:
     latency = Latency()
     for value in values:
         latency.add(value)

@@ -53,10 +53,16 @@ def test_defaults_are_filled_in() -> None:
         ({"size": "3"}, "graph.a.mine.size must be a whole number, got '3'"),
         ({"size": True}, "graph.a.mine.size must be a whole number, got True"),
         ({"size": 3, "sigma": "x"}, "graph.a.mine.sigma must be a number, got 'x'"),
-        ({"size": 3, "method": "c"}, "graph.a.mine.method must be one of 'a' or 'b', go"),
+        (
+            {"size": 3, "method": "c"},
+            "graph.a.mine.method must be one of 'a' or 'b', go",
+        ),
         ({"size": 3, "flag": 1}, "graph.a.mine.flag must be true or false, got 1"),
         ({"size": 3, "name": 1}, "graph.a.mine.name must be text, got 1"),
-        ({"siez": 3}, "graph.a.mine.siez: mine has no parameter 'siez'; did you mean 'si"),
+        (
+            {"siez": 3},
+            "graph.a.mine.siez: mine has no parameter 'siez'; did you mean 'si",
+        ),
         ({"channel_axis": 0}, "mine has no parameter 'channel_axis'"),
         ({3: 0}, "graph.a.mine.3: mine has no parameter 3"),
     ],
@@ -73,7 +79,7 @@ def test_constructors_take_positional_ones() -> None:
     parameters = Parameters(Source, positional=True)
     assert parameters.first == "path"
     assert parameters.check({"path": "a"}, owner="s") == {"path": "a", "fps": 1}
-    with pytest.raises(ConfigError, match="fps must be > 0.0, got 0"):
+    with pytest.raises(ConfigError, match=r"fps must be > 0.0, got 0"):
         parameters.check({"path": "a", "fps": 0}, owner="s")
 
 

@@ -15,7 +15,16 @@ from streamproc.frame import FrameRef
 from streamproc.job import take_handles
 from streamproc.plan import make_plan
 from streamproc.stage import Stage, rehearse
-from tests.arrays import Array, Arrays, errors, noise, run_one, segmented, simulated
+from tests.arrays import (
+    Array,
+    Arrays,
+    errors,
+    noise,
+    run_one,
+    segmented,
+    simulated,
+    whole,
+)
 
 
 def stage_of(save: dict[str, sp.Handle]) -> Stage:
@@ -118,22 +127,72 @@ ONE = {"a": [1], "b": [0.5]}
     [
         (fail, "image", None, "step 'map': KeyError: 'no such cell'"),
         (leave, "image", None, "step 'map': SystemExit: 3"),
-        (spoil, "image", None, "step 'map': ValueError: assignment destination is read"),
+        (
+            spoil,
+            "image",
+            None,
+            "step 'map': ValueError: assignment destination is read",
+        ),
         (lambda i: None, "image", None, "step 'map': kind 'image' needs an array"),
         (lambda i: i[0], "image", None, "got shape (32,) of uint16"),
-        (lambda i: i[::2], "image", None, "is 16 x 32 uint16, the frames before it are "),
-        (lambda i: i * 0.5, "image", None, "is 32 x 32 float64, the frames before it ar"),
-        (lambda i: i[None], "image", None, "'x' has the axes 'yx', the frame has the sh"),
+        (
+            lambda i: i[::2],
+            "image",
+            None,
+            "is 16 x 32 uint16, the frames before it are ",
+        ),
+        (
+            lambda i: i * 0.5,
+            "image",
+            None,
+            "is 32 x 32 float64, the frames before it ar",
+        ),
+        (
+            lambda i: i[None],
+            "image",
+            None,
+            "'x' has the axes 'yx', the frame has the sh",
+        ),
         (lambda i: i - 5.5, "labels", None, "labels are whole numbers from 0 on"),
-        (lambda i: {"a": [1]}, "table", ONE, "table 'x' has columns label, a, b; this f"),
+        (
+            lambda i: {"a": [1]},
+            "table",
+            ONE,
+            "table 'x' has columns label, a, b; this f",
+        ),
         (lambda i: {**ONE, "c": 1}, "table", ONE, "this frame gave label, a, b, c"),
         (lambda i: {"b": 1, "a": 1}, "table", ONE, "this frame gave label, b, a"),
-        (lambda i: {"label": [1, 1]}, "table", ONE, "label 1 is given twice in one fra"),
+        (
+            lambda i: {"label": [1, 1]},
+            "table",
+            ONE,
+            "label 1 is given twice in one fra",
+        ),
         (lambda i: 3, "table", ONE, "a table is a DataFrame, a mapping of columns or"),
-        (lambda i: 2**70, "value", 1, "step 'map': column 'value': a whole number does"),
-        (lambda i: "\ud800", "value", 1, "step 'map': column 'value': 'utf-8' codec ca"),
-        (lambda i: [1], "value", 1, "step 'map': a value is a number, text or a mapping"),
-        (lambda i: {"other": 1}, "value", 1, "table 'x' has columns label, value; this"),
+        (
+            lambda i: 2**70,
+            "value",
+            1,
+            "step 'map': column 'value': a whole number does",
+        ),
+        (
+            lambda i: "\ud800",
+            "value",
+            1,
+            "step 'map': column 'value': 'utf-8' codec ca",
+        ),
+        (
+            lambda i: [1],
+            "value",
+            1,
+            "step 'map': a value is a number, text or a mapping",
+        ),
+        (
+            lambda i: {"other": 1},
+            "value",
+            1,
+            "table 'x' has columns label, value; this",
+        ),
     ],
 )
 def test_only_its_frame_fails(
@@ -173,7 +232,7 @@ def test_a_failed_frame_leaves_nothing_in_other_images(
     sp.run({"one": one, "two": two}, tmp_path / "run", executor=executor)
     result = sp.load(tmp_path / "run")
     for name in ("one", "two"):
-        empty = [not result.images[name][n].any() for n in range(8)]
+        empty = [not whole(result.images[name])[n].any() for n in range(8)]
         assert empty == [n == 3 for n in range(8)]
 
 
@@ -187,8 +246,8 @@ def test_views_of_the_input_are_results_of_their_own(
     part.stream.sink(got.append)
     sp.run({"same": same, "part": part}, tmp_path / "run", executor=executor)
     result, stack = sp.load(tmp_path / "run"), raw.graph.source.stack  # type: ignore[attr-defined]
-    assert np.array_equal(result.images["same"][:], stack)
-    assert np.array_equal(result.images["part"][:], stack[:, ::-1, ::-1])
+    assert np.array_equal(whole(result.images["same"]), stack)
+    assert np.array_equal(whole(result.images["part"]), stack[:, ::-1, ::-1])
     assert np.array_equal(np.stack(got), stack[:, ::-1, ::-1])
 
 

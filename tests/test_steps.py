@@ -48,7 +48,9 @@ def test_what_can_be_imported_by_name() -> None:
 def test_functions_are_loaded_by_name() -> None:
     assert load_function("tests.functions:brighten", "p") is brighten
     assert load_function("tests.test_steps:Owner.static", "p")(3) == 3
-    with pytest.raises(ConfigError, match=r"p: cannot import 'tests.functions:no': Att"):
+    with pytest.raises(
+        ConfigError, match=r"p: cannot import 'tests.functions:no': Att"
+    ):
         load_function("tests.functions:no", "p")
     with pytest.raises(ConfigError, match="p: got 'brighten', write it as 'module:nam"):
         load_function("brighten", "p")
@@ -66,9 +68,11 @@ def test_numbers_of_numpy_travel_as_python_ones() -> None:
 
 def test_map_refuses() -> None:
     raw = simulated()
-    with pytest.raises(ConfigError, match="map.function: needs a function"):
+    with pytest.raises(ConfigError, match=r"map.function: needs a function"):
         raw.map(3)  # type: ignore[call-overload]
-    with pytest.raises(ConfigError, match=r"map.kind: must be one of image, mask, .*'p'"):
+    with pytest.raises(
+        ConfigError, match=r"map.kind: must be one of image, mask, .*'p'"
+    ):
         raw.map(brighten, kind="p")  # type: ignore[call-overload]
-    with pytest.raises(ConfigError, match="map.parameters: must be a mapping, got 3"):
+    with pytest.raises(ConfigError, match=r"map.parameters: must be a mapping, got 3"):
         raw.map(brighten, parameters=3)  # type: ignore[call-overload]

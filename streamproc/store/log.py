@@ -170,6 +170,8 @@ class RawLog:
         StoreError
             The disk is full or gone; none of these frames is admitted.
         """
+        if not items:  # a group of gaps alone
+            return []
         frames = (i.pixels.nbytes for i in items if isinstance(i, Frame))
         self._space.check(sum(frames))
         try:

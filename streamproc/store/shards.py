@@ -34,6 +34,10 @@ from .shard_file import OpenShard
 __all__ = ["ChunkRow", "ShardWriter", "read_chunk", "read_frame", "verify"]
 
 
+#: How many times larger than its data a shard must be to be copied tight.
+_WORTH = 4
+
+
 class ShardWriter:
     """Appends frames to one array; one thread appends, any process reads.
 
@@ -216,7 +220,7 @@ class ShardWriter:
                 self.sync()
                 self.publish()
             with self._consistent():
-                self._finish_group(worth=1)
+                self._finish_group()
         finally:
             self._close_shards()
             if frames is None:
@@ -262,7 +266,7 @@ class ShardWriter:
         if self._shards:
             self.sync()
             self.publish()
-            self._finish_group(worth=4)
+            self._finish_group()
         pending = self._tightening.get(group)
         if pending is not None:
             pending.result()
@@ -299,10 +303,10 @@ class ShardWriter:
             )
         return OpenShard(path, self._platform.open(path), index, full)
 
-    def _finish_group(self, worth: int) -> None:
+    def _finish_group(self) -> None:
         """Sync the open shards with their indexes, close them, have them tightened.
 
-        A copy is made where the full file is more than ``worth`` times larger: it
+        A copy is made where the full file is more than `_WORTH` times larger: it
         costs writing the data again, and the gap that it saves takes no disk.
         """
         group, shards = self._group, self._shards
@@ -311,7 +315,7 @@ class ShardWriter:
                 self._platform.sync(shard.fd)
                 shard.dirty = False
         self._close_files()
-        loose = [s for s in shards if shard_file.tight_size(s.index) * worth < s.size]
+        loose = [s for s in shards if shard_file.tight_size(s.index) * _WORTH < s.size]
         if loose:
             with self._lock:
                 for old in [g for g, copy in self._tightening.items() if copy.done()]:

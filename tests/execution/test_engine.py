@@ -12,7 +12,16 @@ import pytest
 
 import streamproc as sp
 from streamproc.graph import Step
-from tests.arrays import Array, Arrays, errors, noise, segmented, simulated, wait_for
+from tests.arrays import (
+    Array,
+    Arrays,
+    errors,
+    noise,
+    segmented,
+    simulated,
+    wait_for,
+    whole,
+)
 
 
 def sql(run: Path, query: str) -> list[tuple[Any, ...]]:
@@ -47,7 +56,9 @@ def test_commits_are_in_order_in_groups_of_64(tmp_path: Path, executor: str) -> 
 
 def test_inline_and_threads_agree_bit_for_bit(tmp_path: Path) -> None:
     runs = []
-    for number, executor in enumerate(("inline", "threads", {"threads": {"workers": 5}})):
+    executors: list[str | dict[str, Any]] = ["inline", "threads"]
+    executors.append({"threads": {"workers": 5}})
+    for number, executor in enumerate(executors):
         raw = sp.open(Arrays(noise(90), unreadable=frozenset({4, 70})))
         flat = raw.background(window=7, every=6)
         labels = flat.gaussian(sigma=1).threshold().label()
@@ -58,7 +69,7 @@ def test_inline_and_threads_agree_bit_for_bit(tmp_path: Path) -> None:
         timing = ["worker", "admitted_at", "committed_at", "latency_ms"]
         runs.append(
             (
-                result.labels["labels"][:].tobytes(),
+                whole(result.labels["labels"]).tobytes(),
                 result.tables["cells"].to_csv(),
                 result.tables["total"].to_csv(),
                 result.frames.drop(columns=timing).to_csv(),
@@ -85,7 +96,9 @@ def numbered(n: int = 20, **more: Any) -> sp.Image:
 @pytest.mark.parametrize("live", [True, False])
 def test_on_error_stop_has_no_row(tmp_path: Path, executor: str, live: bool) -> None:
     step = numbered(live=live).map(three_fails)
-    with pytest.raises(sp.FrameError, match="frame 3: step 'map': ValueError: three") as e:
+    with pytest.raises(
+        sp.FrameError, match="frame 3: step 'map': ValueError: three"
+    ) as e:
         sp.run({"x": step}, tmp_path / "run", executor=executor, on_error="stop")
     assert isinstance(e.value.__cause__, ValueError)
     found = sp.load(tmp_path / "run")
@@ -112,7 +125,7 @@ def test_what_came_before_a_broken_source_is_committed(
     result = sp.load(tmp_path / "run")
     assert result.frames.frame.tolist() == list(range(21))
     status = result.status()
-    assert (status["state"], status["pending"]) == ("stopped", 0 if not status["pending"] else status["pending"])
+    assert status["state"] == "stopped"
     assert status["reason"] == "the cable was pulled at frame 21"
 
 
@@ -129,7 +142,9 @@ def test_a_camera_that_changes_shape(
             return sp.Frame(np.ones(shape, kind), index, frame.time)
 
     raw = sp.open(Camera(noise(30), live=True))
-    with pytest.raises(sp.SourceError, match=r"frames change shape: the frame with sour"):
+    with pytest.raises(
+        sp.SourceError, match=r"frames change shape: the frame with sour"
+    ):
         sp.run({"source": raw}, tmp_path / "run", executor=executor)
     assert len(sp.load(tmp_path / "run").frames) == 13
 
@@ -193,7 +208,7 @@ def ordered(raw: sp.Image) -> sp.Handle:
 def test_failing_ordered_steps(tmp_path: Path, executor: str) -> None:
     """The frame fails, its state is as if it had not been."""
     step = ordered(numbered())
-    late = step.graph.handles["source"].map(np.add, step, name="late")  # type: ignore[attr-defined]
+    late = step.graph.handles["source"].map(np.add, step, name="late")
     saved = {"x": step, "late": late}
     sp.run(saved, tmp_path / "run", executor=executor)
     result = sp.load(tmp_path / "run")
@@ -203,8 +218,15 @@ def test_failing_ordered_steps(tmp_path: Path, executor: str) -> None:
     assert sql(tmp_path / "run", "SELECT step, frame, value FROM states") == [
         ("strict", 19, b"19")
     ]
-    with pytest.raises(sp.FrameError, match="frame 3: step 'strict': ValueError: three"):
-        sp.run({"x": ordered(numbered())}, tmp_path / "b", executor=executor, on_error="stop")
+    with pytest.raises(
+        sp.FrameError, match="frame 3: step 'strict': ValueError: three"
+    ):
+        sp.run(
+            {"x": ordered(numbered())},
+            tmp_path / "b",
+            executor=executor,
+            on_error="stop",
+        )
     assert len(sp.load(tmp_path / "b").frames) == 3
 
 
@@ -220,12 +242,16 @@ def test_states_are_those_of_the_last_frame_of_the_group(tmp_path: Path) -> None
     run = sp.start({"one": total, "two": second}, tmp_path / "run")
     looked = 0
     while run.metrics.counters.done < 400 and run.is_alive:
-        rows = sql(
-            tmp_path / "run",
-            "SELECT s.value, t.total, u.total, s.step FROM states AS s "
-            "LEFT JOIN one AS t ON t.frame = s.frame "
-            "LEFT JOIN two AS u ON u.frame = s.frame",
-        ) if run.metrics.counters.done else []
+        rows = (
+            sql(
+                tmp_path / "run",
+                "SELECT s.value, t.total, u.total, s.step FROM states AS s "
+                "LEFT JOIN one AS t ON t.frame = s.frame "
+                "LEFT JOIN two AS u ON u.frame = s.frame",
+            )
+            if run.metrics.counters.done
+            else []
+        )
         for value, one, two, step in rows:
             looked += 1
             assert int(value) == (one if step == "running_count" else two)
@@ -247,7 +273,6 @@ def test_ends_asked_for_by_another_thread(
     tmp_path: Path, executor: str, live: bool, end: str
 ) -> None:
     frames = None if live else 5000
-    labels, _ = segmented(simulated(frames, live=live))
     for number, after in enumerate((0, 1, 30, 100)):
         labels, cells = segmented(simulated(frames, live=live))
         saved = {"labels": labels, "total": cells.running_count()}
@@ -364,8 +389,7 @@ def test_frames_in_flight_are_bounded(tmp_path: Path) -> None:
 # --- a source written by a user ------------------------------------------------------
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_log_none_says_what_is_gone(tmp_path: Path, executor: str, live: bool) -> None:
+def test_log_none_says_what_is_gone(tmp_path: Path, executor: str) -> None:
     raw = simulated(30, live=True)
     report = sp.run([raw], tmp_path / "run", executor=executor, log="none")
     assert report.frames.done == 30
@@ -374,7 +398,9 @@ def test_log_none_says_what_is_gone(tmp_path: Path, executor: str, live: bool) -
         "those not committed when a process dies are gone",
     )
     assert not (tmp_path / "run/admission.jsonl").exists()
-    with pytest.raises(sp.RunFolderError, match="cannot be resumed: log: none keeps no"):
+    with pytest.raises(
+        sp.RunFolderError, match="cannot be resumed: log: none keeps no"
+    ):
         sp.resume(tmp_path / "run")
 
 
@@ -388,7 +414,9 @@ def test_live_and_recorded_arrays_agree(tmp_path: Path, executor: str) -> None:
     first = sp.load(tmp_path / "a")
     for name in ("b", "c"):
         other = sp.load(tmp_path / name)
-        assert np.array_equal(other.images["source"][:], first.images["source"][:])
+        assert np.array_equal(
+            whole(other.images["source"]), whole(first.images["source"])
+        )
         assert other.tables["cells"].equals(first.tables["cells"])
         columns = ["frame", "source_index", "state", "error", "time", "hash"]
         readable = first.frames.frame != 9

@@ -92,7 +92,9 @@ def test_a_window_that_fails_fails_its_frames() -> None:
         made.compute()
         return made
 
-    with pytest.raises(FrameError, match="background of block 2: the background needs a"):
+    with pytest.raises(
+        FrameError, match="background of block 2: the background needs a"
+    ):
         window(FrameError("torn")).get()
     with pytest.raises(SourceError, match="shape changed"):
         window(SourceError("shape changed")).get()
@@ -111,7 +113,8 @@ def test_a_window_that_fails_fails_its_frames() -> None:
 
 
 def test_cancel_forgets_what_waits() -> None:
-    executor, results = Threads(1), []
+    executor = Threads(1)
+    results: list[Result] = []
     begun, go = threading.Event(), threading.Event()
 
     def slow(image: Any) -> int:

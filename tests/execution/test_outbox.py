@@ -59,7 +59,11 @@ def test_a_hanging_listener_does_not_hold_up_the_end(
 ) -> None:
     monkeypatch.setattr(outboxes, "_PATIENCE", 0.05)
     go = threading.Event()
-    box = Outbox(lambda value: bool(go.wait()) and None, lambda frame, message: None)
+
+    def hang(value: Emission) -> None:
+        go.wait()
+
+    box = Outbox(hang, lambda frame, message: None)
     box.put(emission(0))
     assert box.close() is False
     go.set()

@@ -1,5 +1,6 @@
 """Windowed operators in a run: the same as on the whole stack, in every way to run."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import streamproc as sp
-from tests.arrays import Array, Arrays, errors, noise, simulated, wait_for
+from tests.arrays import Array, Arrays, errors, noise, simulated, wait_for, whole
 
 SHAPES = {"yx": (8, 12), "cyx": (2, 8, 8), "zyx": (3, 8, 8)}
 
@@ -20,12 +21,10 @@ def flat(
     raw = sp.open(source).background(window=window, every=every)
     sp.run({"x": raw}, to, executor=executor, **more)
     result = sp.load(to)
-    return np.asarray(result.images["x"][:])
+    return np.asarray(whole(result.images["x"]))
 
 
-@settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_equal_to_the_whole_stack(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -68,7 +67,9 @@ def test_unreadable_frames_are_left_out(
         mean = np.mean([stack[i] for i in past if i not in lost], axis=0)
         expected = np.zeros_like(found[0]) if n in lost else stack[n] - mean
         assert np.allclose(found[n], expected, atol=1e-4)
-    assert errors(sp.load(tmp_path / "run")) == [f"frame {n} is scratched" for n in sorted(lost)]
+    assert errors(sp.load(tmp_path / "run")) == [
+        f"frame {n} is scratched" for n in sorted(lost)
+    ]
 
 
 def test_a_block_without_a_readable_frame_fails(tmp_path: Path, executor: str) -> None:
@@ -91,9 +92,9 @@ def test_two_windows_of_different_lengths(tmp_path: Path, executor: str) -> None
     images = sp.load(tmp_path / "run").images
     first = sp.ops.background(stack, window=5, every=10)
     second = sp.ops.background(stack, window=30, every=4)
-    assert np.array_equal(images["one"][:], first)
-    assert np.array_equal(images["two"][:], second)
-    assert np.array_equal(images["late"][:], first - second)
+    assert np.array_equal(whole(images["one"]), first)
+    assert np.array_equal(whole(images["two"]), second)
+    assert np.array_equal(whole(images["late"]), first - second)
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -111,17 +112,20 @@ def test_resume_anywhere(
         wait_for(run, stop)
         run.stop()
         run.wait()
-        run = sp.resume(tmp_path / "run", wait=False)
-        assert isinstance(run, sp.Run)
+        resumed = sp.resume(tmp_path / "run", wait=False)
+        assert isinstance(resumed, sp.Run)
+        run = resumed
     assert run.wait().frames.done == 160
     result = sp.load(tmp_path / "run")
-    stack = result.images["source"][:]
+    stack = whole(result.images["source"])
     expected = sp.ops.background(stack, window=window, every=every)
-    assert result.images["x"][:].tobytes() == expected.tobytes()
+    assert whole(result.images["x"]).tobytes() == expected.tobytes()
     assert result.frames.source_index.tolist() == list(range(160))
 
 
-def test_a_changed_shape_in_a_window_ends_the_run(tmp_path: Path, executor: str) -> None:
+def test_a_changed_shape_in_a_window_ends_the_run(
+    tmp_path: Path, executor: str
+) -> None:
     source = Arrays(noise(60), breaks_at=45)
     raw = sp.open(source).background(window=5, every=20)
     with pytest.raises(sp.SourceError, match="the cable was pulled at frame 45"):
@@ -135,8 +139,6 @@ def test_the_background_is_in_the_ledger(tmp_path: Path) -> None:
     for executor in ("inline", "threads"):
         raw = sp.open(Arrays(noise(12))).background(window=3, every=4)
         sp.run([raw], tmp_path / executor, executor=executor)
-        import sqlite3
-
         db = sqlite3.connect(tmp_path / executor / "run.sqlite")
         sql = "SELECT message FROM events WHERE kind='background' ORDER BY message"
         found.append(db.execute(sql).fetchall())
