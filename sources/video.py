@@ -14,7 +14,7 @@ from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
 
 if TYPE_CHECKING:
     import av
-    import av.container
+    from av.container import InputContainer
 
 SUFFIXES = (
     ".mov",
@@ -108,7 +108,7 @@ class Video:
 
     def _describe(
         self,
-        container: "av.container.InputContainer",
+        container: "InputContainer",
         pixel_size_um: float | None,
         fps: float | None,
     ) -> SourceInfo:
@@ -145,7 +145,7 @@ class Video:
 class _Decoding:
     """One pass over the video."""
 
-    def __init__(self, video: Video, container: "av.container.InputContainer") -> None:
+    def __init__(self, video: Video, container: "InputContainer") -> None:
         from av.video.reformatter import VideoReformatter
 
         self._video, self._container = video, container
@@ -247,7 +247,7 @@ class _Decoding:
         return None
 
 
-def _open(path: Path) -> "av.container.InputContainer":
+def _open(path: Path) -> "InputContainer":
     """Open a video file that has a picture stream."""
     import av
 
@@ -259,7 +259,7 @@ def _open(path: Path) -> "av.container.InputContainer":
         # from 19 on PyAV always reads metadata in an unknown encoding
         old = int(av.__version__.partition(".")[0]) < 19
         lenient: dict[str, Any] = {"metadata_errors": "replace"} if old else {}
-        container = av.open(str(path), **lenient)
+        container: InputContainer = av.open(str(path), **lenient)
     except PermissionError:
         raise SourceError(f"no permission to read {path}") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:

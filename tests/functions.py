@@ -14,7 +14,8 @@ def brighten(image: Array, gain: float = 2) -> Array:
 
 def foreground(image: Array) -> Literal["mask"]:
     """Say by its annotation that it gives a mask."""
-    return cast(Literal["mask"], image > image.mean())  # the word is the kind, not the type
+    # the word is the kind, not the type
+    return cast(Literal["mask"], image > image.mean())
 
 
 def mean(image: Array) -> "Literal['value']":

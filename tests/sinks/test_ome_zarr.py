@@ -104,7 +104,8 @@ class Recording:
 
     def recover(self, since: int = 0) -> Repair:
         times = {row.frame: 1e9 + row.frame for row in self.rows}
-        return self.store.recover(self.rows, sorted(times.items()), since)
+        repair: Repair = self.store.recover(self.rows, sorted(times.items()), since)
+        return repair
 
     def check(self, *frames: int) -> None:
         """Compare with what zarr-python and tensorstore read."""
@@ -293,7 +294,9 @@ def test_an_output_that_comes_late_has_all_times(tmp_path: Path) -> None:
     assert times.tolist() == [5.0, 6.0]
 
 
-def test_a_list_that_cannot_be_replaced_is_written_later(tmp_path: Path) -> None:
+def test_a_list_that_cannot_be_replaced_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     info = source((20, 30))
     run = Recording(tmp_path / "store", info)
     write = run.store._write
@@ -303,10 +306,10 @@ def test_a_list_that_cannot_be_replaced_is_written_later(tmp_path: Path) -> None
             raise PermissionError
         write(path, document)
 
-    run.store._write = refuse  # type: ignore[method-assign]
+    monkeypatch.setattr(run.store, "_write", refuse)
     run.commit(0)
     assert not (tmp_path / "store/source/labels/zarr.json").exists()
-    del run.store._write
+    monkeypatch.undo()
     run.commit(1)
     group = open_group(tmp_path / "store", mode="r")
     assert group["source/labels"].attrs["ome"]["labels"] == ["nuclei", "mask"]

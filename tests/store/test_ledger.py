@@ -87,9 +87,7 @@ def test_schema_to_the_letter(ledger: Ledger) -> None:
         assert ", ".join(f"{c[1]} {c[2]}" for c in info) == columns
         keys = sorted((c[5], c[1]) for c in info if c[5])
         assert " ".join(name for _, name in keys) == key
-    with pytest.raises(
-        StoreError, match=r"cannot record results in .*CHECK constr"
-    ):
+    with pytest.raises(StoreError, match=r"cannot record results in .*CHECK constr"):
         ledger.commit(Group(frames=[row(0, "lost")]))
     assert list(FrameRow._fields) == [
         c.split()[0] for c in SCHEMA["frames"][0].split(", ")
@@ -174,9 +172,7 @@ def test_what_is_no_ledger(tmp_path: Path) -> None:
         StoreError, match=r"cannot write .*run.sqlite: DatabaseError: file "
     ):
         Ledger(tmp_path / "run.sqlite")
-    with pytest.raises(
-        StoreError, match=r"cannot write .*unable to open database fi"
-    ):
+    with pytest.raises(StoreError, match=r"cannot write .*unable to open database fi"):
         Ledger(tmp_path / "none" / "run.sqlite")
 
 

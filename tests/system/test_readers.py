@@ -82,7 +82,8 @@ def test_readers_during_and_after_a_live_run(tmp_path: Path) -> None:
         )
     )
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "streamproc", "run", str(pipeline), "--to", str(run)]
+    command = [sys.executable, "-m", "streamproc", "run", str(pipeline)]
+    command += ["--to", str(run)]
     engine = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     truth = Simulation(FRAMES, shape=SHAPE, live=False)
     store = run / "images.ome.zarr"
