@@ -140,6 +140,19 @@ def trailing_axes(ndim: int, axes: str) -> str:
     return axes[-ndim:] if ndim <= len(axes) else AXES[-ndim:]
 
 
+def metadata_json(metadata: Mapping[str, Any]) -> str | None:
+    """Return metadata as the ledger holds it; what JSON does not know as text."""
+    if not metadata:
+        return None
+
+    def plain(value: object) -> object:
+        if isinstance(value, np.generic | np.ndarray):
+            return value.tolist()
+        return str(value)
+
+    return json.dumps(dict(metadata), default=plain)
+
+
 class Address(Protocol):
     """Where the pixels of a frame can be read again; small and picklable."""
 
@@ -178,7 +191,7 @@ class FrameRef:
             raise FrameError(f"frame {self.frame} is no longer in memory")
         frame = self.address.read()
         self.time = frame.time
-        self.metadata = json.dumps(dict(frame.metadata)) if frame.metadata else None
+        self.metadata = metadata_json(frame.metadata)
         if self.keep:
             self.pixels = frame.pixels
         return frame.pixels

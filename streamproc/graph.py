@@ -259,7 +259,8 @@ class Handle:
         function
             Called as ``function(value, *others, **parameters)``: arrays as the
             source's axes order them (channels included), tables as DataFrames. It
-            must be pure: the same input gives the same output.
+            must be pure: the same input gives the same output, on several threads
+            at once. Arrays it is given cannot be written into.
         others
             Further steps whose values it takes.
         kind

@@ -1,6 +1,7 @@
 """One fused, picklable function from a frame's address to its encoded results."""
 
 import copy
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -202,7 +203,7 @@ def run(
             v.dataframe() if isinstance(v, Measurements) else _readonly(v)
             for v in inputs
         ]
-        value = instruction.function(*frames, **instruction.parameters)
+        value = _own(instruction.function, frames, instruction.parameters)
         return normal(value, instruction.kind, instruction.name)
     axes = instruction.axes
     if axes and "c" in trailing_axes(np.ndim(inputs[0]), axes):
@@ -211,6 +212,31 @@ def run(
         parameters = dict(instruction.parameters)
         return per_channel(instruction.function, tuple(inputs), parameters)
     return instruction.function(*inputs, **instruction.parameters)
+
+
+def _own(
+    function: Callable[..., Any], inputs: list[Any], parameters: Mapping[str, Any]
+) -> Any:  # whatever the function gives
+    """Call a user's function; copy a result that it may write into once more.
+
+    A buffer that the function keeps (``out=``) would change under the encoder. An
+    array that nobody else holds is taken as it is.
+    """
+    value = function(*inputs, **parameters)
+    if isinstance(value, np.ndarray):
+        is_held = sys.getrefcount(value) > _FRESH or value.base is not None
+        if is_held and not any(value is i or value.base is i for i in inputs):
+            return value.copy()
+    return value
+
+
+def _fresh() -> int:
+    """Return the references to an array that a function has just made."""
+    value = np.empty(1)
+    return sys.getrefcount(value)
+
+
+_FRESH = _fresh()
 
 
 def _readonly(value: Any) -> Any:  # arrays are guarded, the rest passes

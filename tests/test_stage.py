@@ -251,6 +251,31 @@ def test_views_of_the_input_are_results_of_their_own(
     assert np.array_equal(np.stack(got), stack[:, ::-1, ::-1])
 
 
+def test_a_buffer_used_again_is_copied(tmp_path: Path) -> None:
+    """A function with ``out=``: its array changes before it is written."""
+    buffer = np.empty((32, 32), np.uint16)
+
+    def double(image: Array, factor: int) -> Array:
+        np.multiply(image, factor, out=buffer)
+        return buffer
+
+    def flipped(image: Array, factor: int) -> Array:
+        return double(image, factor)[::-1]
+
+    raw = numbered(200)
+    steps: dict[str, sp.Handle] = {
+        f"{function.__name__}{n}": raw.map(function, parameters={"factor": n})
+        for n in (2, 3)
+        for function in (double, flipped)
+    }
+    sp.run({"source": raw, **steps}, tmp_path / "run", executor="inline")
+    images = sp.load(tmp_path / "run").images
+    stack = whole(images["source"])
+    for n in (2, 3):
+        assert np.array_equal(whole(images[f"double{n}"]), n * stack)
+        assert np.array_equal(whole(images[f"flipped{n}"]), n * stack[:, ::-1])
+
+
 def test_values_are_shared_by_nobody(tmp_path: Path, executor: str) -> None:
     def spoil_value(value: dict[str, Any]) -> int:
         value["a"] = 99

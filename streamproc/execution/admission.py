@@ -1,6 +1,5 @@
 """From a source to admitted frames: by address, hot, or through the raw log."""
 
-import json
 import threading
 import time
 from collections import deque
@@ -9,7 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamproc.errors import SourceError
-from streamproc.frame import Frame, FrameRef, Gap, Source, Unreadable
+from streamproc.frame import (
+    Frame,
+    FrameRef,
+    Gap,
+    Source,
+    SourceInfo,
+    Unreadable,
+    metadata_json,
+)
 from streamproc.store.log import RawLog
 
 Admitted = FrameRef | Gap
@@ -23,8 +30,12 @@ class SourceAddress:
     index: int
 
     def read(self) -> Frame:
-        """Read it from the source."""
-        return self.source.read(self.index)
+        """Read it from the source; raises `SourceError` for another shape."""
+        frame = self.source.read(self.index)
+        changed = _change(self.source.info, frame)
+        if changed is not None:
+            raise changed
+        return frame
 
 
 class Admission(Protocol):
@@ -42,6 +53,19 @@ class Admission(Protocol):
         ...
 
 
+def _change(info: SourceInfo, item: Frame | Unreadable | Gap) -> SourceError | None:
+    """Return the error of a frame that is not what its source said."""
+    if not isinstance(item, Frame):
+        return None
+    pixels = item.pixels
+    if pixels.shape == info.shape and pixels.dtype == info.dtype:
+        return None
+    return SourceError(
+        f"frames change shape: the frame with source index {item.source_index} is "
+        f"{pixels.shape} {pixels.dtype}, the source said {info.shape} {info.dtype}"
+    )
+
+
 def _ref(frame: int, item: Frame | Unreadable) -> FrameRef:
     """Return a hot reference to a frame that was just read."""
     hot = isinstance(item, Frame)
@@ -49,7 +73,7 @@ def _ref(frame: int, item: Frame | Unreadable) -> FrameRef:
         frame=frame,
         source_index=item.source_index,
         time=item.time,
-        metadata=json.dumps(dict(item.metadata)) if item.metadata else None,
+        metadata=metadata_json(item.metadata),
         address=None,
         pixels=item.pixels if isinstance(item, Frame) else None,
         error=None if hot else getattr(item, "error", "unreadable"),
@@ -110,6 +134,9 @@ class Sequence:
             if isinstance(item, Gap):
                 yield item
                 continue
+            changed = _change(self._source.info, item)
+            if changed is not None:
+                raise changed
             yield _ref(number, item)
             number += 1
             if number == self._limit:
@@ -295,13 +322,8 @@ class Live:
         """Return the items before the first frame of another shape or dtype."""
         info = self._source.info
         for i, item in enumerate(group):
-            if not isinstance(item, Frame):
-                continue
-            if item.pixels.shape != info.shape or item.pixels.dtype != info.dtype:
-                self._error = SourceError(
-                    f"frames change shape: the frame with source index "
-                    f"{item.source_index} is {item.pixels.shape} {item.pixels.dtype}, "
-                    f"the source said {info.shape} {info.dtype}"
-                )
+            changed = _change(info, item)
+            if changed is not None:
+                self._error = changed
                 return group[:i]
         return group

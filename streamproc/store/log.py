@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamproc.errors import FrameError, StoreError, one_line
-from streamproc.frame import Array, Frame, FrameRef, Unreadable
+from streamproc.frame import Array, Frame, FrameRef, Unreadable, metadata_json
 
 from .chunks import ChunkRow, read_frame
 from .codecs import crc32c
@@ -217,7 +217,7 @@ class RawLog:
             chunks = self._writer.append(number, layout.encode(item.pixels))
         else:
             error = item.error
-        metadata = json.dumps(dict(item.metadata)) if item.metadata else None
+        metadata = metadata_json(item.metadata)
         return Record(
             item.source_index, item.time, metadata, time.time(), 0, error, tuple(chunks)
         )

@@ -130,8 +130,9 @@ def test_what_came_before_a_broken_source_is_committed(
 
 
 @pytest.mark.parametrize("shape", [(16, 32), (32, 32)])
-def test_a_camera_that_changes_shape(
-    tmp_path: Path, executor: str, shape: tuple[int, int]
+@pytest.mark.parametrize("more", [{}, {"in_order": True}, {"live": True}])
+def test_a_source_that_changes_shape_or_dtype(
+    tmp_path: Path, executor: str, shape: tuple[int, int], more: dict[str, bool]
 ) -> None:
     class Camera(Arrays):
         def read(self, index: int) -> sp.Frame:
@@ -141,7 +142,7 @@ def test_a_camera_that_changes_shape(
             kind = np.uint16 if shape == (16, 32) else np.uint8
             return sp.Frame(np.ones(shape, kind), index, frame.time)
 
-    raw = sp.open(Camera(noise(30), live=True))
+    raw = sp.open(Camera(noise(30), **more))  # type: ignore[arg-type]
     with pytest.raises(
         sp.SourceError, match=r"frames change shape: the frame with sour"
     ):
@@ -402,6 +403,22 @@ def test_log_none_says_what_is_gone(tmp_path: Path, executor: str) -> None:
         sp.RunFolderError, match="cannot be resumed: log: none keeps no"
     ):
         sp.resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize("more", [{}, {"in_order": True}, {"live": True}])
+def test_metadata_of_any_type(tmp_path: Path, more: dict[str, bool]) -> None:
+    """Cameras speak numpy."""
+
+    class Camera(Arrays):
+        def read(self, index: int) -> sp.Frame:
+            pixels = super().read(index).pixels
+            told = {"gain": np.float32(0.5), "roi": np.arange(2), "at": Path("a")}
+            return sp.Frame(pixels, index, 1.0, told)
+
+    raw = sp.open(Camera(noise(3), **more))  # type: ignore[arg-type]
+    sp.run([raw], tmp_path / "run")
+    found = sp.load(tmp_path / "run").frames.metadata
+    assert set(found) == {'{"gain": 0.5, "roi": [0, 1], "at": "a"}'}
 
 
 def test_live_and_recorded_arrays_agree(tmp_path: Path, executor: str) -> None:
