@@ -146,7 +146,8 @@ class Files:
         said: Mapping[str, float] = layout.pixel_size_um if layout else {}
         if pixel_size_um is not None:
             said = {**said, "y": pixel_size_um, "x": pixel_size_um}
-        self._fps = fps or (layout.fps if layout else None)
+        said_fps = layout.fps if layout and self._ends[-1] > 1 else None
+        self._fps = fps or said_fps
         self._start = (layout.start if layout else None) or 0.0
         self._given_fps = fps is not None
         names = [path.name for path in self._paths]

@@ -119,6 +119,7 @@ class Simulation:
 
     def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
         """Yield every frame from position ``start`` on, a live one when it is due."""
+        self._stop.clear()
         began, n = time.monotonic(), start
         while self._frames is None or n < self._frames:
             if self._live and self._fps:
@@ -157,7 +158,7 @@ class Simulation:
         return self._population.truth(n)
 
     def stop(self) -> None:
-        """End `frames` soon, for good."""
+        """End `frames` soon; it may be begun again."""
         self._stop.set()
 
     def close(self) -> None:

@@ -209,6 +209,11 @@ def run(
         )
     with Signals() as signals:
         if resume and place is not None and place.exists():
+            if frames is not None:
+                raise ConfigError(
+                    "--frames belongs to the begin of a run; --resume goes on to the "
+                    "number it was begun with; leave --frames out"
+                )
             return _resume(place, signals, expected=pipeline)
         place = place or new_folder(file.stem)
         going = start_pipeline(pipeline, place, frames=frames)

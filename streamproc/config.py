@@ -309,7 +309,9 @@ def _message(
     if path == "log" and first["type"] == "model_type":
         return f"{prefix}log must be a mapping or none, got {first['input']!r}"
     if first["type"] in ("dict_type", "model_type", "model_attributes_type"):
-        return f"{prefix}{path} must be a mapping, got {first['input']!r}"
+        given = first["input"]
+        hint = f"; write it as {{{given}: {{}}}}" if isinstance(given, str) else ""
+        return f"{prefix}{path} must be a mapping, got {given!r}{hint}"
     return f"{prefix}{path} must be {explain(first)}, got {first['input']!r}"
 
 

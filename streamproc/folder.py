@@ -250,12 +250,17 @@ def status(path: str | Path) -> dict[str, Any]:
 def _speed(
     db: sqlite3.Connection, values: Mapping[str, str]
 ) -> tuple[float, float | None, float | None]:
-    """Return frames/s and latencies: of the end if recorded, else of the last rows."""
+    """Return frames/s and latencies, of the end if recorded, else of late."""
     if values.get("speed"):
         speed = json.loads(values["speed"])
         return speed["fps"], speed["p50"], speed["p99"]
-    row = db.execute(
-        "SELECT fps, latency_p50, latency_p99 FROM summary WHERE seconds=10 "
-        "ORDER BY time DESC LIMIT 1"
-    ).fetchone()
-    return (row[0] or 0.0, row[1], row[2]) if row else (0.0, None, None)
+    rows = db.execute(
+        "SELECT committed_at, latency_ms FROM frames ORDER BY frame DESC LIMIT 500"
+    ).fetchall()
+    if not rows:
+        return 0.0, None, None
+    newest, oldest = rows[0][0], rows[-1][0]
+    later = sum(row[0] > oldest for row in rows)
+    waits = sorted(row[1] for row in rows)
+    fps = later / (newest - oldest) if newest > oldest else 0.0
+    return fps, waits[len(waits) // 2], waits[len(waits) * 99 // 100]

@@ -32,6 +32,9 @@ class Job:
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.keeps_raw and "source" not in self.saved:
+            # the log that is kept is the saved image, its pyramid included
+            self.saved = {"source": self.graph.steps["source"], **self.saved}
         folded: dict[str, str] = {}
         for name, step in self.saved.items():
             _check_name(name, step)

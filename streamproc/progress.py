@@ -198,6 +198,9 @@ def next_commands(
         commands.append((f'python -c "{code}"', "the table, as a DataFrame"))
     if picture:
         commands.append(
-            (f"napari {run}/images.ome.zarr", "images and labels (napari-ome-zarr)")
+            (
+                f"napari --plugin napari-ome-zarr {run}/images.ome.zarr/source",
+                "images and labels",
+            )
         )
     return [*commands, (f"streamproc verify {run}", "check every pixel and row")]

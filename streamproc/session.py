@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,8 @@ from .values import as_table, sql_types
 _IN_FLIGHT = 128
 #: Seconds that the end of a run waits for a camera or a function that hangs.
 _PATIENCE = 20.0
+#: Errors of one kind that log.jsonl gets in full.
+_LOGGED = 20
 #: Chunks up to which every shard is checked at resume, not only the last ones.
 _CHECK_ALL = 2_000_000
 #: Rest between commits, in durations of a commit: live frames should not wait.
@@ -62,6 +65,7 @@ class Run:
         self._outbox: Outbox | None = None
         self._log: RawLog | None = None
         self._undelivered = False
+        self._listener_errors = self._frame_errors = 0
         self._lock = RunLock(folder.lock)
         self._lock.acquire()
         try:
@@ -198,6 +202,7 @@ class Run:
             release_log=self._release_log if self._drops_log else None,
             admitted=lambda: self._admitted,
             known_summary=self._last_summary(),
+            failed=self._frame_failed,
         )
         self._engine = Engine(
             plan,
@@ -213,6 +218,10 @@ class Run:
             rest=_REST_LIVE if job.info.live else _REST_RECORDED,
         )
         self._ledger.set("reason", "")
+        self._last_speed = self._ledger.get("speed") or ""
+        self._ledger.set("speed", "")
+        said = "resumed" if resumed else "started"
+        self.folder.log("start", f"{said} at frame {self._first}")
         self._ledger.set("clean", "no")
         self._ledger.set("state", "running")
 
@@ -458,8 +467,10 @@ class Run:
             self._ledger.set("admitted", str(self._admitted))
             self._ledger.set("state", self._state)
             self._ledger.set("reason", self._reason or "")
-            if self.metrics.committed_here:
-                self._ledger.set("speed", json.dumps(speed))
+            went_on = self.metrics.committed_here > 0
+            self._ledger.set(
+                "speed", json.dumps(speed) if went_on else self._last_speed
+            )
             for note in self._notes():
                 self._ledger.event("note", note)
             if self._engine.failure is not None:
@@ -471,6 +482,11 @@ class Run:
             notes.append(
                 "log: none — frames were kept in memory only; "
                 "those not committed when a process dies are gone"
+            )
+        if self._listener_errors:
+            notes.append(
+                f"listeners of streams failed on {self._listener_errors} value(s); "
+                "log.jsonl has the first ones"
             )
         if self._undelivered:
             notes.append("a listener of a stream hangs; not all values were delivered")
@@ -490,7 +506,17 @@ class Run:
                 self._listener_failed(emission.frame, f"{name}: {one_line(error)}")
 
     def _listener_failed(self, frame: int, message: str) -> None:
-        self.folder.log("listener", message, frame=frame)
+        self._listener_errors += 1
+        if self._listener_errors <= _LOGGED:
+            self.folder.log("listener", f"stream of {message}", frame=frame)
+
+    def _frame_failed(
+        self, frame: int, error: str, cause: BaseException | None
+    ) -> None:
+        self._frame_errors += 1
+        if self._frame_errors <= _LOGGED:
+            where = "".join(traceback.format_exception(cause)) if cause else None
+            self.folder.log("failed", error, frame=frame, traceback=where)
 
     def _close_quietly(self) -> None:
         """Undo a preparation that failed."""

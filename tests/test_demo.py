@@ -46,7 +46,7 @@ def test_comparison_counts_frames_without_objects() -> None:
     before = compare("RUN")
     with closing(sqlite3.connect("RUN/run.sqlite")) as db:
         db.execute("DELETE FROM cells WHERE frame = 7")
-    db.close()
+        db.commit()
     after = compare("RUN")
     assert before is not None
     assert after is not None
@@ -60,5 +60,5 @@ def test_nothing_done_compares_to_nothing() -> None:
     start_demo(30, "RUN").wait()
     with closing(sqlite3.connect("RUN/run.sqlite")) as db:
         db.execute("DELETE FROM frames")
-    db.close()
+        db.commit()
     assert compare("RUN") is None

@@ -63,6 +63,7 @@ class Committer:
         outbox: Outbox | None,
         release_log: Callable[[int], None] | None,
         admitted: Callable[[], int],
+        failed: Callable[[int, str, BaseException | None], None],
         known_summary: Sequence[tuple[Any, ...]] = (),
     ) -> None:
         self.frame_bytes = frame_bytes
@@ -74,6 +75,7 @@ class Committer:
         self._outbox = outbox
         self._release_log = release_log
         self._admitted = admitted
+        self._failed = failed
         self._summary = Summary(known_summary)
         self._gaps: list[Gap] = []
         self._tables: dict[str, tuple[str, ...]] = {}
@@ -239,6 +241,10 @@ class Committer:
             metrics.committed_here += len(entries)
             for value in added.latencies:
                 metrics.latency.add(value)
+        if added.failed:
+            for entry in entries:
+                if entry.error is not None:
+                    self._failed(entry.ref.frame, entry.error, entry.exception)
         if self._release_log is not None and entries:
             self._release_log(entries[-1].ref.frame + 1)
 

@@ -21,7 +21,8 @@ def analyse(image: NDArray[np.uint16]) -> tuple[NDArray[Any], Rows]:
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(mask)
     area = stats[1:, cv2.CC_STAT_AREA]
     total = np.bincount(labels.ravel(), image.ravel(), count)[1:]
-    return np.asarray(labels), np.column_stack([area, centroids[1:], total / np.maximum(area, 1)])
+    mean = total / np.maximum(area, 1)
+    return np.asarray(labels), np.column_stack([area, centroids[1:], mean])
 
 
 def _one(job: tuple[str, int, str]) -> int:
