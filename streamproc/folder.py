@@ -209,6 +209,9 @@ def status(path: str | Path) -> dict[str, Any]:
     """
     folder = existing(path)
     running = is_locked(folder.lock)
+    values: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    lost, fps, p50, p99 = 0, 0.0, None, None
     try:
         db = connect_readonly(folder.ledger)
         try:
@@ -222,7 +225,12 @@ def status(path: str | Path) -> dict[str, Any]:
         finally:
             db.close()
     except sqlite3.Error as error:
-        raise StoreError(f"cannot read {folder.ledger}: {one_line(error)}") from error
+        # a run that is, or was, killed while it began has no ledger yet
+        begun = folder.ledger.exists() and "no such table" not in str(error)
+        if begun:
+            raise StoreError(
+                f"cannot read {folder.ledger}: {one_line(error)}"
+            ) from error
     accounted = sum(counts.values())
     admitted = max(int(values.get("admitted", 0)), accounted)
     if folder.journal.exists():

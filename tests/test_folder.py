@@ -67,6 +67,7 @@ def test_what_is_no_run_folder(tmp_path: Path) -> None:
         ):
             call(tmp_path)
     (tmp_path / "pipeline.yaml").write_text("{}")
+    (tmp_path / "run.sqlite").write_text("no database, whatever its name says")
     with pytest.raises(StoreError, match=r"cannot read .*run.sqlite"):
         status(tmp_path)
 
@@ -285,3 +286,14 @@ def test_a_run_that_saves_nothing_is_resumed_too(tmp_path: Path) -> None:
     report = sp.resume(tmp_path / "run")
     assert isinstance(report, sp.Report)
     assert (report.state, report.frames.done) == ("finished", 200)
+
+
+def test_status_of_a_run_killed_while_it_began(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "pipeline.yaml").write_text("source: a.tif\nsave: [source]\n")
+    for content in (None, b""):
+        if content is not None:
+            (run / "run.sqlite").write_bytes(content)
+        found = status(run)
+        assert (found["state"], found["admitted"]) == ("interrupted", 0)

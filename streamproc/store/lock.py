@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +12,8 @@ from streamproc.errors import RunFolderError
 
 # msvcrt locks bytes mandatorily; one far behind the text keeps the text readable
 _LOCKED_BYTE = 1 << 30
+#: How often the lock is tried, 20 ms apart.
+_TRIES = 25
 
 
 class RunLock:
@@ -37,7 +40,12 @@ class RunLock:
             raise RunFolderError(
                 f"cannot write {self.path}: {error.strerror or error}"
             ) from error
-        if not _try_lock(file):
+        patience = _TRIES
+        while not (locked := _try_lock(file)) and patience:
+            # somebody's `status` may be looking at it just now
+            time.sleep(0.02)
+            patience -= 1
+        if not locked:
             file.seek(0)
             holder = file.read().strip()
             file.close()
