@@ -1,5 +1,6 @@
 """The command line: parse, build, call the library, say what happened."""
 
+import contextlib
 import json
 import os
 import sys
@@ -79,7 +80,9 @@ def dispatch(arguments: list[str]) -> int:
         code = app(
             arguments or ["--help"], prog_name="streamproc", standalone_mode=False
         )
-        sys.stdout.flush()
+        with contextlib.suppress(AttributeError, OSError):
+            # a reader that has gone changes nothing of what is done
+            sys.stdout.flush()
         return int(code or 0) if arguments else REFUSED
     except _Stopped as stopped:
         return _say(stopped.message, stopped.code, stopped.__cause__, verbose)
@@ -452,6 +455,10 @@ def _follow(
         raise _Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}") from error
     except Exception as error:
         _end_early(run, error, resumed)
+    if report.state == "interrupted":
+        raise _Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}")
+    if run.damage:
+        raise _Stopped(ERROR, f"{run.damage}; {_so_far(run)}")
     missing = _missing(run.path)
     if missing:
         _note(f"error: {missing}")

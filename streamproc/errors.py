@@ -57,8 +57,17 @@ def nearest(given: object, known: Iterable[object]) -> str:
 
 def one_line(error: BaseException) -> str:
     """Return the error as one line: its text, or its type where it has none."""
-    text = " ".join(str(error).split())
+    try:
+        text = plain_text(" ".join(str(error).split()))
+    except Exception:
+        # an error that cannot even say its name must not end a run
+        text = ""
     if isinstance(error, StreamprocError) and text:
         return text
     name = type(error).__name__
     return f"{name}: {text}" if text else name
+
+
+def plain_text(text: str) -> str:
+    """Return text that any file takes: undecodable parts are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,6 +1,7 @@
 """A frame, the address at which it can be read again, and what a source is."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
@@ -117,7 +118,8 @@ class Source(Protocol):
     def read(self, index: int) -> Frame:
         """Return the frame at ``index``; only where ``info.random_access``.
 
-        Safe to call from several threads at once. Raises `FrameError` where the
+        Safe to call from several threads at once; the pixels are in memory of their
+        own, which no later call changes. Raises `FrameError` where the
         frame cannot be read.
         """
         ...
@@ -190,7 +192,8 @@ class FrameRef:
         if self.address is None:
             raise FrameError(f"frame {self.frame} is no longer in memory")
         frame = self.address.read()
-        self.time = frame.time
+        when = frame.time
+        self.time = when if when is not None and math.isfinite(when) else None
         self.metadata = metadata_json(frame.metadata)
         if self.keep:
             self.pixels = frame.pixels

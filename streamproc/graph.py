@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 def is_name(text: str) -> bool:
     """Return whether a step may be called so."""
-    return isinstance(text, str) and bool(_NAME.fullmatch(text))
+    return isinstance(text, str) and len(text) <= 100 and bool(_NAME.fullmatch(text))
 
 
 Role = Literal["source", "parallel", "windowed", "ordered"]
@@ -87,8 +87,8 @@ class Graph:
         if asked is not None:
             if not is_name(asked):
                 raise ConfigError(
-                    f"{asked!r} is no step name; use letters, digits, _ and -, "
-                    "beginning with a letter"
+                    f"{asked!r} is no step name; use letters, digits, _ and - "
+                    "(100 at most), beginning with a letter"
                 )
             if asked in self.steps:
                 raise ConfigError(f"a step named {asked!r} exists already")

@@ -6,6 +6,7 @@ the Python methods and the eager functions are all checked here.
 """
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -121,6 +122,10 @@ class Parameters:
 
         if isinstance(value, np.generic):
             value = value.item()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ParameterError(
+                f"{prefix}{name} must be a finite number, got {value!r}"
+            )
         if isinstance(value, list) and "tuple" in str(self.types[name]):
             value = tuple(value)
         try:

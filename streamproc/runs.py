@@ -1,5 +1,6 @@
 """Start a run of one graph on one source into one folder, or go on with one."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def _difference(folder: RunFolder, job: Job, past: Mapping[str, Any]) -> str:
 
 
 def _launch(job: Job, to: str | Path | None) -> Run:
-    path = Path(to) if to is not None else new_folder(title(job))
+    path = Path(os.path.normpath(to)) if to is not None else new_folder(title(job))
     folder = RunFolder(path)
     check_space(job, path)
     folder.create(job.document())

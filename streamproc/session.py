@@ -65,6 +65,8 @@ class Run:
         self._outbox: Outbox | None = None
         self._log: RawLog | None = None
         self._undelivered = False
+        #: what of the committed data was found missing at resume, in words
+        self.damage: str | None = None
         self._listener_errors = self._frame_errors = 0
         self._lock = RunLock(folder.lock)
         self._lock.acquire()
@@ -321,6 +323,13 @@ class Run:
             if self._drops_log:
                 logged.lost.clear()
             repair.merge(logged)
+        if repair.lost:
+            shards = sorted({f"{row.array}/{row.shard}" for row in repair.lost})
+            self.damage = (
+                f"{len(repair.lost)} committed chunk(s) are missing or cut in "
+                f"{', '.join(shards[:3])}{' …' if len(shards) > 3 else ''}; "
+                f"streamproc verify {self.path} lists what differs"
+            )
         for what in ("rebuilt", "trimmed", "removed", "lost"):
             found = getattr(repair, what)
             if found:
@@ -483,6 +492,8 @@ class Run:
                 "log: none — frames were kept in memory only; "
                 "those not committed when a process dies are gone"
             )
+        if self.damage:
+            notes.append(self.damage)
         if self._listener_errors:
             notes.append(
                 f"listeners of streams failed on {self._listener_errors} value(s); "

@@ -245,9 +245,8 @@ def _readonly(value: Any) -> Any:  # arrays are guarded, the rest passes
         return copy.deepcopy(dict(value))
     if not isinstance(value, np.ndarray):
         return value
-    view = value.view()
-    view.flags.writeable = False
-    return view
+    # a view of a read-only buffer cannot be made writeable again
+    return np.asarray(value.data.toreadonly())
 
 
 def unreadable(ref: FrameRef, level: int) -> Result:

@@ -1,5 +1,7 @@
 """From a source to admitted frames: by address, hot, or through the raw log."""
 
+import math
+import sys
 import threading
 import time
 from collections import deque
@@ -7,7 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamproc.errors import SourceError
+import numpy as np
+
+from streamproc.errors import SourceError, one_line, plain_text
 from streamproc.frame import (
     Frame,
     FrameRef,
@@ -53,7 +57,59 @@ class Admission(Protocol):
         ...
 
 
-def _change(info: SourceInfo, item: Frame | Unreadable | Gap) -> SourceError | None:
+Item = Frame | Unreadable | Gap
+#: The camera thread's last word.
+_END = object()
+
+
+def checked(item: object) -> Item:
+    """Return what a source yielded, in plain numbers and pixels of our own.
+
+    A source may go on to use its buffer, and may count in NumPy's numbers.
+
+    Raises
+    ------
+    SourceError
+        It is no Frame, Unreadable or Gap, or its numbers are none.
+    """
+    try:
+        if isinstance(item, Frame):
+            pixels = item.pixels
+            if pixels.base is not None or sys.getrefcount(pixels) > _OURS:
+                pixels = pixels.copy()
+            return Frame(pixels, int(item.source_index), _time(item), item.metadata)
+        if isinstance(item, Unreadable):
+            error = plain_text(str(item.error))
+            return Unreadable(int(item.source_index), error, _time(item), item.metadata)
+        if isinstance(item, Gap):
+            first, last = int(item.first_source_index), int(item.last_source_index)
+            if last >= first:
+                reason = plain_text(str(item.reason))
+                return Gap(first, last, reason, _time(item), item.place)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SourceError(f"the source gave {item!r:.80}: {one_line(error)}") from error
+    raise SourceError(
+        f"the source gave {item!r:.80}; it yields Frame, Unreadable or Gap "
+        "(with a last index not below its first)"
+    )
+
+
+def _time(item: Item) -> float | None:
+    """Return the time as a finite number, or None."""
+    when = None if item.time is None else float(item.time)
+    return when if when is not None and math.isfinite(when) else None
+
+
+def _references(frame: Frame) -> int:
+    """Return the references to pixels that a frame alone holds, as `checked` sees."""
+    pixels = frame.pixels
+    return sys.getrefcount(pixels)
+
+
+_OURS = _references(Frame(np.empty(1), 0))
+
+
+def _change(info: SourceInfo, item: Item) -> SourceError | None:
     """Return the error of a frame that is not what its source said."""
     if not isinstance(item, Frame):
         return None
@@ -128,9 +184,10 @@ class Sequence:
         if self._limit is not None and number >= self._limit:
             self.exhausted = True
             return
-        for item in self._source.frames(start):
+        for given in self._source.frames(start):
             if self._stopped:
                 return
+            item = checked(given)
             if isinstance(item, Gap):
                 yield item
                 continue
@@ -178,7 +235,7 @@ class Live:
         self._failed = failed
         self._nbytes = source.info.nbytes
         self._room = threading.Condition()
-        self._taken: deque[Frame | Unreadable | Gap | None] = deque()
+        self._taken: deque[Item | object] = deque()
         self._admitted: deque[Admitted | None] = deque()
         self._news = threading.Condition()
         self._hot = 0
@@ -242,7 +299,8 @@ class Live:
         ended = False
         try:
             if self._limit is None or number < self._limit:
-                for item in self._source.frames(self._log.next_source_index):
+                for given in self._source.frames(self._log.next_source_index):
+                    item = checked(given)
                     with self._room:
                         while len(self._taken) >= most and not self._stopped:
                             self._room.wait()
@@ -257,7 +315,7 @@ class Live:
         finally:
             self._source_ended = ended
             with self._room:
-                self._taken.append(None)
+                self._taken.append(_END)
                 self._room.notify_all()
 
     def _append(self) -> None:
@@ -268,14 +326,14 @@ class Live:
                 with self._room:
                     while not self._taken:
                         self._room.wait()
-                    group: list[Frame | Unreadable | Gap | None] = []
+                    group: list[Item | object] = []
                     while self._taken and len(group) < self._GROUP:
                         group.append(self._taken.popleft())
                     self._room.notify_all()
-                if group[-1] is None:
+                if group[-1] is _END:
                     more = False
                     group.pop()
-                if not self._admit([item for item in group if item is not None]):
+                if not self._admit([i for i in group if isinstance(i, Item)]):
                     more = False
                     self._end_camera()
         except BaseException as error:  # reported by the run, which ends
