@@ -75,8 +75,9 @@ class Run:
         except BaseException:
             self._close_quietly()
             raise
-        self._thread = threading.Thread(target=self._run, name="streamproc-run")
-        self._thread.start()
+        # not Thread.join: Ctrl-C inside it makes Python 3.11 take the thread for dead
+        self._has_ended = threading.Event()
+        threading.Thread(target=self._run, name="streamproc-run").start()
 
     # --- what a user calls ------------------------------------------------------
 
@@ -98,7 +99,7 @@ class Run:
     @property
     def is_alive(self) -> bool:
         """Whether it has not ended yet, files closed."""
-        return self._thread.is_alive()
+        return not self._has_ended.is_set()
 
     def wait(self, timeout: float | None = None) -> Report:
         """Wait for the end and return the report.
@@ -115,13 +116,13 @@ class Run:
             After Ctrl-C, once the run has ended.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while self._thread.is_alive():
+        while self.is_alive:
             try:
                 # a bounded wait lets Ctrl-C through on Windows
-                self._thread.join(0.2)
+                self._has_ended.wait(0.2)
             except KeyboardInterrupt:
                 self.interrupt()
-            if end is not None and time.monotonic() > end and self._thread.is_alive():
+            if end is not None and time.monotonic() > end and self.is_alive:
                 raise TimeoutError(f"run {self.path} still goes on")
         failure = self._engine.failure
         if failure is not None:
@@ -407,7 +408,10 @@ class Run:
         except BaseException as error:  # told by wait(), like any other failure
             engine.fail(error)
         self.metrics.finished = time.perf_counter()
-        self._end()
+        try:
+            self._end()
+        finally:
+            self._has_ended.set()
 
     def _end(self) -> None:
         failure = self._engine.failure

@@ -624,6 +624,20 @@ def test_twice_stops_at_once(command: Command) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("gap", [0, 0.01, 0.1])
+def test_many_signals_are_no_success(
+    command: Command, endless: str, gap: float
+) -> None:
+    running = start(endless)
+    for _ in range(3):
+        running.send_signal(signal.SIGINT)
+        time.sleep(gap)
+    code, err = finish(running)
+    assert code == 130, err
+    assert status(command)["state"] == "interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 def test_after_a_kill_it_resumes_and_a_second_process_is_refused(
     command: Command,
 ) -> None:
