@@ -209,7 +209,9 @@ def test_a_fixed_value_need_not_be_a_level() -> None:
     assert fixed(0.5) == fixed(0) == [0, 1, 1, 1]
     assert fixed(254.99) == fixed(254) == [0, 0, 0, 1]
     assert fixed(-0.1) == [1, 1, 1, 1]
-    assert fixed(255) == fixed(1e9) == fixed(float("nan")) == [0, 0, 0, 0]
+    assert fixed(255) == fixed(1e9) == [0, 0, 0, 0]
+    with pytest.raises(ConfigError, match="value must be a finite number, got nan"):
+        fixed(float("nan"))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
