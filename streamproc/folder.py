@@ -188,11 +188,14 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     write-ahead log behind it; any other strictly read-only.
     """
     uri = path.resolve().as_uri()
+    db = None
     try:
         db = sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=30)
         db.execute("PRAGMA query_only=ON")
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
+        if db is not None:
+            db.close()
         return sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=30)
     return db
 
