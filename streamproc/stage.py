@@ -99,11 +99,6 @@ class Stage:
     streamed: tuple[str, ...]
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
 
-    @property
-    def is_windowed(self) -> bool:
-        """Whether it needs a background computed from other frames."""
-        return any(i.windowed for i in self.instructions)
-
     def __call__(
         self,
         ref: FrameRef,

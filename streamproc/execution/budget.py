@@ -30,14 +30,6 @@ class Budget:
             self._grow(nbytes)
             return True
 
-    def try_acquire(self, nbytes: int) -> bool:
-        """Take room for a hot copy if there is some, without counting a frame."""
-        with self._condition:
-            if self._bytes + nbytes > self.limit:
-                return False
-            self._grow(nbytes)
-            return True
-
     def _full(self, nbytes: int) -> bool:
         return self._frames >= self.max_frames or self._bytes + nbytes > self.limit
 
