@@ -47,7 +47,7 @@ _LOGGED = 20
 #: Chunks up to which every shard is checked at resume, not only the last ones.
 _CHECK_ALL = 2_000_000
 #: Rest between commits, in durations of a commit: live frames should not wait.
-_REST_LIVE, _REST_RECORDED = 2.0, 8.0
+_REST_LIVE, _REST_RECORDED = 2.0, 25.0
 #: Threads that run pure Python must not keep a commit waiting for the GIL.
 _SWITCH_INTERVAL = 0.0005
 

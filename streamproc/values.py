@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import xxhash
 
@@ -225,6 +226,14 @@ def hash_image(array: Array) -> str:
 
 
 def hash_rows(rows: list[tuple[Any, ...]]) -> str:
-    """Return the xxh3_64 hex of the rows (frame first) as canonical JSON."""
-    text = json.dumps(rows, separators=(",", ":"), allow_nan=True)
-    return xxhash.xxh3_64_hexdigest(text.encode())
+    """Return the xxh3_64 hex of the rows (frame first) as canonical JSON.
+
+    That is ``json.dumps(rows, separators=(",", ":"))`` of rows without NaN, as
+    `sql_rows` gives them.
+    """
+    text = msgspec.json.encode(rows)
+    # fifteen times as fast while holding the GIL, but text, exponents (true and false
+    # also hold an e) and numbers below 0.0001 are written otherwise
+    if b"e" in text or b'"' in text or b"0.0000" in text:
+        text = json.dumps(rows, separators=(",", ":")).encode()
+    return xxhash.xxh3_64_hexdigest(text)

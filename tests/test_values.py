@@ -221,3 +221,24 @@ def test_hashes_are_of_little_endian_bytes_and_canonical_rows() -> None:
     rows = [(0, 1, 0.5, None, "a")]
     text = json.dumps([[0, 1, 0.5, None, "a"]], separators=(",", ":"))
     assert hash_rows(rows) == xxhash.xxh3_64_hexdigest(text.encode())
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2**31),
+            st.integers(-(2**63), 2**63 - 1),
+            st.none() | st.floats(allow_nan=False, allow_infinity=False),
+            st.floats(1e-6, 1e-3) | st.floats(1e15, 1e18),
+            st.none() | st.text(),
+            st.booleans(),
+        )
+    ),
+    st.integers(1, 6),
+)
+def test_the_hash_of_rows_is_that_of_their_json(
+    rows: list[tuple[object, ...]], width: int
+) -> None:
+    rows = [row[:width] for row in rows]
+    text = json.dumps(rows, separators=(",", ":"))
+    assert hash_rows(rows) == xxhash.xxh3_64_hexdigest(text.encode())

@@ -180,8 +180,7 @@ class Engine:
                 self._take(self._results.get_nowait())
         for _ in range(GROUP):
             rest = self._due - time.perf_counter()
-            is_last = self._fed is not None
-            if rest <= 0 or is_last or self._stopping or self._is_idle():
+            if rest <= 0 or self._stopping or self._is_idle():
                 return
             with suppress(Empty):
                 self._take(self._results.get(timeout=rest))

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from streamproc.errors import FrameError, SourceError
+from streamproc.errors import FrameError, SourceError, StreamprocError
 from streamproc.frame import Array, FrameRef
 from streamproc.stage import Result, Stage
 
@@ -18,8 +19,12 @@ class WindowValue:
     `compute` runs on an executor as a task of its own, ahead of the frames.
     """
 
-    def __init__(self, key: tuple[str, int], refs: list[FrameRef]) -> None:
+    def __init__(
+        self, key: tuple[str, int], refs: list[FrameRef], first: int = 0
+    ) -> None:
         self.key = key
+        #: the first frame that waits for it
+        self.first = first
         self.refs: list[FrameRef] = refs
         self._ready = threading.Event()
         self._value: Array | None = None
@@ -51,7 +56,7 @@ class WindowValue:
         self._ready.set()
 
     def get(self) -> Array:
-        """Wait for the background.
+        """Wait for the background; meanwhile read frames that it still needs.
 
         Raises
         ------
@@ -60,6 +65,12 @@ class WindowValue:
         SourceError
             A frame of it has another shape: the run ends.
         """
+        for ref in reversed(self.refs):
+            if self._ready.is_set():
+                break
+            if ref.keep:
+                with suppress(StreamprocError):  # `compute` meets it again
+                    ref.resolve()
         self._ready.wait()
         if self._fatal is not None:
             raise SourceError(str(self._fatal))

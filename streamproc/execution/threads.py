@@ -7,11 +7,12 @@ from queue import SimpleQueue
 
 from .protocol import Deliver, Task, WindowValue
 
-Work = Task | WindowValue
+#: Frames per worker that a background is begun ahead of those that wait for it.
+_AHEAD = 4
 
 
 class Threads:
-    """``workers`` threads on one queue; backgrounds go before frames.
+    """``workers`` threads on one queue; backgrounds go before the frames they serve.
 
     NumPy, OpenCV, SciPy and numba release the GIL; a pure-Python function does not
     and gains nothing here.
@@ -21,10 +22,12 @@ class Threads:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        # tokens wake the threads, the deques hold the work: a background taken from
-        # its own deque overtakes frames already queued
+        # tokens wake the threads, the deques hold the work: a background overtakes
+        # frames already queued
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._urgent: deque[WindowValue] = deque()
+        # one background at a time: two would read the same frames twice
+        self._averaging = threading.Lock()
         self._tasks: deque[Task] = deque()
         self._threads: list[threading.Thread] = []
 
@@ -44,7 +47,7 @@ class Threads:
         self._tokens.put(True)
 
     def submit_window(self, window: WindowValue) -> None:
-        """Queue a background ahead of all frames."""
+        """Queue a background, ahead of the frames that wait for it."""
         self._urgent.append(window)
         self._tokens.put(True)
 
@@ -66,20 +69,45 @@ class Threads:
             thread.join(max(end - time.monotonic(), 0.0))
         self._threads.clear()
 
-    def _take(self) -> Work | None:
-        try:
-            return self._urgent.popleft()
-        except IndexError:
-            pass
-        try:
-            return self._tasks.popleft()
-        except IndexError:
-            return None
-
     def _loop(self) -> None:
         while self._tokens.get():
-            work = self._take()
-            if isinstance(work, Task):
-                self._deliver(work.run())
-            elif work is not None:
-                work.compute()
+            if self._averaging.acquire(blocking=False):
+                try:
+                    is_done = self._is_due() and self._average()
+                finally:
+                    self._averaging.release()
+                if is_done:
+                    continue
+            if not self._analyse():
+                with self._averaging:
+                    self._average()
+
+    def _is_due(self) -> bool:
+        """Return whether frames come soon that wait for the next background.
+
+        Its frames are best read by their own tasks: then they are still in the
+        processor's cache when they are filtered.
+        """
+        try:
+            ahead = self._urgent[0].first - self._tasks[0].ref.frame
+        except IndexError:  # nothing to average, or nothing else to do
+            return True
+        return ahead <= _AHEAD * self.workers
+
+    def _average(self) -> bool:
+        """Compute the next background, if there is one."""
+        try:
+            window = self._urgent.popleft()
+        except IndexError:
+            return False
+        window.compute()
+        return True
+
+    def _analyse(self) -> bool:
+        """Run the next frame, if there is one."""
+        try:
+            task = self._tasks.popleft()
+        except IndexError:
+            return False
+        self._deliver(task.run())
+        return True

@@ -63,7 +63,7 @@ class Windows:
             if value is None or value.key[1] != block:
                 recent = (self._recent.get(n) for n in window.frames(block))
                 refs = [ref for ref in recent if ref is not None and ref.error is None]
-                value = WindowValue((window.step, block), refs)
+                value = WindowValue((window.step, block), refs, frame)
                 self._values[window.step] = value
                 self._submit(value)
             needed[window.step] = value

@@ -34,7 +34,7 @@ def warm(dtype: DTypeLike, ndim: int = 2) -> None:
         find_threshold(plane)
         threshold(plane, method="local", block_size=3)
         threshold(plane, method="local", block_size=3, weights="mean")
-        subtract_background(plane, mean_frame([plane, plane]))
+        subtract_background(plane, mean_frame([plane] * 5))
     mask = binary_opening(image > 0, radius=4)
     labels = label(mask)
     remove_small_objects(mask, max_size=1)

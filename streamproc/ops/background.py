@@ -1,6 +1,7 @@
 """Background subtraction: the mean of past frames, or the opening of each."""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,6 +15,10 @@ from ._jit import jit
 from ._operator import operator
 from ._pixels import numbers
 from .morphology import Radius, white_tophat
+
+
+#: Frames added in one pass over the sum, which is larger than they are.
+_AT_ONCE = 4
 
 
 @operator(("image",), gives="image")
@@ -91,8 +96,7 @@ def mean_frame(frames: Iterable[ArrayLike]) -> NDArray[np.float64]:
     Parameters
     ----------
     frames
-        One or more arrays of equal shape, any real dtype; each is dropped before the
-        next is asked for.
+        One or more arrays of equal shape, any real dtype; four are held at once.
 
     Returns
     -------
@@ -106,14 +110,19 @@ def mean_frame(frames: Iterable[ArrayLike]) -> NDArray[np.float64]:
     """
     total: Array | None = None
     count = 0
-    for frame in frames:
-        array = numbers(frame, "frame")
+    arrays = (numbers(frame, "frame") for frame in frames)
+    while some := list(islice(arrays, _AT_ONCE)):
         if total is None:
-            total = array.astype(np.float64)
-        else:
+            total = np.zeros(some[0].shape)
+        for array in some:
             _same_shape(array, total, "frame")
-            _add(total.reshape(-1), array.reshape(-1))
-        count += 1
+        flat = [array.reshape(-1) for array in some]
+        if len({array.dtype for array in some}) == 1 and len(some) == _AT_ONCE:
+            _add_four(total.reshape(-1), *flat)
+        else:
+            for array in flat:
+                _add(total.reshape(-1), array)
+        count += len(some)
     if total is None:
         raise FrameError("the background needs at least one readable frame, got none")
     total /= count
@@ -161,6 +170,12 @@ def _same_shape(array: Array, other: Array, name: str) -> None:
 def _add(total: Array, frame: Array) -> None:
     for i in range(total.size):
         total[i] += frame[i]
+
+
+@jit
+def _add_four(total: Array, a: Array, b: Array, c: Array, d: Array) -> None:
+    for i in range(total.size):
+        total[i] = (((total[i] + a[i]) + b[i]) + c[i]) + d[i]
 
 
 @jit
