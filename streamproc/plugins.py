@@ -1,7 +1,10 @@
 """Sources and sinks found by their entry points, built-ins by the same door."""
 
 import glob
+import os
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
@@ -13,8 +16,24 @@ from .parameters import Parameters
 
 def installed(group: str) -> dict[str, EntryPoint]:
     """Return the plugins of a group (``sources``, ``sinks`` …) by name, sorted."""
+    return dict(_scanned(group, tuple((path, _changed(path)) for path in sys.path)))
+
+
+@lru_cache(maxsize=16)
+def _scanned(
+    group: str, where: tuple[tuple[str, int], ...]
+) -> tuple[tuple[str, EntryPoint], ...]:
+    """Return the plugins of a group; scanned again where a package was installed."""
     found = entry_points(group=f"streamproc.{group}")
-    return {point.name: point for point in sorted(found, key=lambda p: p.name)}
+    return tuple((p.name, p) for p in sorted(found, key=lambda p: p.name))
+
+
+def _changed(path: str) -> int:
+    """Return when a folder of packages last changed; 0 where there is none."""
+    try:
+        return os.stat(path or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def load(group: str, name: str, path: str = "") -> Any:  # a class the plugin defines

@@ -90,6 +90,6 @@ def test_a_plugin_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> N
     from streamproc import plugins
 
     point = EntryPoint("cam", "nowhere_driver:Camera", "streamproc.sources")
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    monkeypatch.setattr(plugins, "_scanned", lambda group, where: [("cam", point)])
     with pytest.raises(sp.MissingDependency, match="source 'cam' cannot be loaded: No"):
         sp.open({"cam": {}})

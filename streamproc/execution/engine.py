@@ -28,7 +28,7 @@ from .windows import Windows
 #: Frames of one commit at most.
 GROUP = 64
 #: Seconds that commits rest in between at most.
-_MOST_REST = 0.25
+_MOST_REST = 0.1
 
 
 @dataclass(slots=True)

@@ -16,7 +16,6 @@ from ._operator import operator
 from ._pixels import numbers
 from .morphology import Radius, white_tophat
 
-
 #: Frames added in one pass over the sum, which is larger than they are.
 _AT_ONCE = 4
 

@@ -11,7 +11,7 @@ from .platform import BLOCK, Bytes, Platform, aligned_empty, padded
 from .shard_file import OpenShard
 
 #: How many buffers, and their size: while one fills, those before it are written.
-BUFFERS, BUFFER_BYTES = 8, 2 << 20
+BUFFERS, BUFFER_BYTES = 4, 4 << 20
 #: Smaller writes are not worth a thread.
 _THREAD_BYTES = 1 << 20
 _ZEROS = np.zeros(BLOCK, np.uint8)

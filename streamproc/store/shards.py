@@ -35,7 +35,7 @@ __all__ = ["ChunkRow", "ShardWriter", "read_chunk", "read_frame", "verify"]
 
 
 #: How many times larger than its data a shard must be to be copied tight.
-_WORTH = 4
+_WORTH = 16
 
 
 class ShardWriter:

@@ -68,7 +68,8 @@ def test_windows_go_before_frames(make: Callable[[], Executor]) -> None:
     results: list[Result] = []
     executor.start(results.append)
     for block in range(20):
-        window = WindowValue(("flat", block), [ref(block), ref(block + 2)])
+        refs = [ref(block), ref(block + 2)]
+        window = WindowValue(("flat", block), refs, first=5 * block)
         executor.submit_window(window)
         for n in range(5):
             executor.submit(Task(plan, ref(5 * block + n), {}, {"flat": window}))
@@ -77,6 +78,69 @@ def test_windows_go_before_frames(make: Callable[[], Executor]) -> None:
     for result in results:
         expected = result.frame - (result.frame // 5 + 1)
         assert (result.values["flat"] == expected).all()
+
+
+class Slide:
+    """A frame on disk that tells when it is read."""
+
+    def __init__(self, number: int, told: Callable[[int], None]) -> None:
+        self.number = number
+        self.told = told
+
+    def read(self) -> Frame:
+        self.told(self.number)
+        return Frame(np.full((4, 4), self.number, np.uint16), self.number)
+
+
+def test_a_window_is_computed_shortly_before_its_frames() -> None:
+    events: list[str] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def look(image: Any) -> int:
+        begun.set()
+        go.wait()
+        events.append(f"frame {image[0, 0]}")
+        return 1
+
+    executor = Threads(1)
+    executor.start(lambda result: None)
+    plan = stage(look)
+    executor.submit(Task(plan, ref(0)))
+    begun.wait()
+    for n in range(1, 30):
+        if n == 20:
+            slide = Slide(99, lambda number: events.append("window"))
+            refs = [FrameRef(99, 99, None, None, slide)]
+            executor.submit_window(WindowValue(("flat", 1), refs, first=20))
+        executor.submit(Task(plan, ref(n)))
+    go.set()
+    executor.close(30)
+    before = events.index("window")
+    assert events[before - 1] == "frame 15"
+    assert len(events) == 31
+
+
+def test_who_waits_for_a_window_reads_its_frames_meanwhile() -> None:
+    first, last = threading.Event(), threading.Event()
+    reads: list[int] = []
+
+    def told(number: int) -> None:
+        reads.append(number)
+        if number == 0:
+            first.set()
+            last.wait()
+        if number == 9:
+            last.set()
+
+    refs = [FrameRef(n, n, None, None, Slide(n, told), keep=True) for n in range(10)]
+    window = WindowValue(("flat", 0), refs)
+    computing = threading.Thread(target=window.compute)
+    computing.start()
+    first.wait()
+    # `compute` waits in frame 0 until frame 9 was read by somebody else
+    assert (window.get() == 4.5).all()
+    computing.join()
+    assert set(reads) == set(range(10))
 
 
 def test_a_window_that_fails_fails_its_frames() -> None:
