@@ -193,9 +193,11 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=30)
         db.execute("PRAGMA query_only=ON")
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.Error as error:
         if db is not None:
             db.close()
+        if not isinstance(error, sqlite3.OperationalError):
+            raise
         return sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=30)
     return db
 

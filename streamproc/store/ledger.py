@@ -93,6 +93,9 @@ class Ledger:
             self._db = sqlite3.connect(
                 path, isolation_level=None, timeout=30, check_same_thread=False
             )
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write {path}: {one_line(error)}") from error
+        try:
             self.wal = self._journal_mode()
             sync = "FULL" if durability == "power" else "OFF"
             self._db.execute(f"PRAGMA synchronous={sync}")
@@ -103,6 +106,7 @@ class Ledger:
                         self._db.execute(statement)
                     self.set("format", FORMAT)
         except sqlite3.Error as error:
+            self._db.close()
             raise StoreError(f"cannot write {path}: {one_line(error)}") from error
         self._columns: dict[str, tuple[str, ...]] = {}
 
