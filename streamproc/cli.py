@@ -12,6 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from .commands.common import (
+    ERROR,
+    INCOMPLETE,
+    INTERRUPTED,
+    OK,
+    REFUSED,
+    AsJson,
+    ExecutorOption,
+    FileArgument,
+    Frames,
+    RunArgument,
+    Settings,
+    SourceOption,
+    Stopped,
+    To,
+    note,
+    size,
+)
 from .errors import ConfigError, RunFolderError, StreamprocError, nearest, one_line
 
 if TYPE_CHECKING:
@@ -20,8 +38,6 @@ if TYPE_CHECKING:
     from .report import Report
     from .session import Run
     from .signals import Signals
-
-OK, ERROR, REFUSED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 #: Commands of later versions.
 LATER = ("dashboard", "doctor", "export", "preview", "replay", "schema")
@@ -49,20 +65,6 @@ app = typer.Typer(
     epilog="Begin with: streamproc demo",
 )
 
-To = Annotated[
-    Path | None, typer.Option("--to", help="Run folder [runs/<UTC time>-<name>].")
-]
-Frames = Annotated[int | None, typer.Option(help="Stop after so many frames.")]
-ExecutorOption = Annotated[
-    str | None,
-    typer.Option(help="inline, threads, or YAML: '{threads: {workers: 2}}'."),
-]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A pipeline in YAML.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 def dispatch(arguments: list[str]) -> int:
     """Run one command; say in one line why it was refused or stopped.
@@ -84,7 +86,7 @@ def dispatch(arguments: list[str]) -> int:
             # a reader that has gone changes nothing of what is done
             sys.stdout.flush()
         return int(code or 0) if arguments else REFUSED
-    except _Stopped as stopped:
+    except Stopped as stopped:
         return _say(stopped.message, stopped.code, stopped.__cause__, verbose)
     except StreamprocError as error:
         return _say(one_line(error), REFUSED, error, verbose)
@@ -130,14 +132,6 @@ def _say(message: str, code: int, error: BaseException | None, verbose: bool) ->
     return code
 
 
-class _Stopped(Exception):  # noqa: N818  # it ends a command, it is not always an error
-    """A run that ended early: its exit code and the line that says why."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
-
-
 @app.callback(invoke_without_command=True)
 def main(
     version: Annotated[
@@ -168,7 +162,7 @@ def demo(
 
     with Signals() as signals:
         run = library.start_demo(frames, to, executor=_executor(executor))
-        _note(
+        note(
             f"a simulated microscope takes {frames} frames of 512 x 512 at "
             f"{library.FPS:.0f} per second; results in {run.path}"
         )
@@ -183,17 +177,9 @@ def demo(
 def run(
     file: FileArgument,
     to: To = None,
-    source: Annotated[
-        str | None,
-        typer.Option(help="In place of the file's: a path, a glob, or YAML text."),
-    ] = None,
+    source: SourceOption = None,
     executor: ExecutorOption = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Such as graph.smooth.gaussian.sigma=3."
-        ),
-    ] = None,
+    settings: Settings = None,
     frames: Frames = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on if the run folder exists.")
@@ -220,7 +206,7 @@ def run(
             return _resume(place, signals, expected=pipeline)
         place = place or new_folder(file.stem)
         going = start_pipeline(pipeline, place, frames=frames)
-        _note(f"results in {place}")
+        note(f"results in {place}")
         report, code = _follow(going, signals)
     _show_end(report)
     return code
@@ -248,10 +234,8 @@ def resume(
 @app.command()
 def check(
     file: FileArgument,
-    source: Annotated[str | None, typer.Option(help="In place of the file's.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE")
-    ] = None,
+    source: SourceOption = None,
+    settings: Settings = None,
 ) -> int:
     """Check a pipeline without running it, and without opening hardware."""
     from .check import check as check_pipeline
@@ -261,7 +245,7 @@ def check(
     print(f"ok: {file}")
     if info is not None:
         count = "live" if info.live else f"{info.frames} frames"
-        print(f"  source: {count}, {_size(info.shape)} {info.dtype} ({info.axes})")
+        print(f"  source: {count}, {size(info.shape)} {info.dtype} ({info.axes})")
     for step in steps:
         if step.role != "source":
             made_of = ", ".join(i.name for i in step.inputs)
@@ -326,7 +310,7 @@ def info(
             view.image, view.axes, labels=view.labels, pixel_size_um=view.pixel_size_um
         )
         picture.write(png, drawn)
-        _note(f"drew frame {view.frame} in {png}")
+        note(f"drew frame {view.frame} in {png}")
     if as_json:
         print(inspection.as_json(told))
     else:
@@ -368,7 +352,7 @@ def verify(path: RunArgument) -> int:
     if found.is_sound:
         print(f"ok: {checked}")
         return OK
-    raise _Stopped(
+    raise Stopped(
         ERROR, f"{len(found.problems)} differences in {path} ({checked} checked)"
     )
 
@@ -412,7 +396,7 @@ def _resume(
     found = read_status(path)
     going = go_on(path, force_environment=force_environment, wait=False)
     assert isinstance(going, Run)
-    _note(f"going on with {path}, {found['done'] + found['failed']} frames are in it")
+    note(f"going on with {path}, {found['done'] + found['failed']} frames are in it")
     report, code = _follow(going, signals, resumed=True)
     _show_end(report)
     return code
@@ -444,7 +428,7 @@ def _follow(
 
     Raises
     ------
-    _Stopped
+    Stopped
         It was interrupted, or stopped by an error.
     """
     from .progress import follow
@@ -452,16 +436,16 @@ def _follow(
     try:
         report = follow(run, signals)
     except KeyboardInterrupt as error:
-        raise _Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}") from error
+        raise Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}") from error
     except Exception as error:
         _end_early(run, error, resumed)
     if report.state == "interrupted":
-        raise _Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}")
+        raise Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}")
     if run.damage:
-        raise _Stopped(ERROR, f"{run.damage}; {_so_far(run)}")
+        raise Stopped(ERROR, f"{run.damage}; {_so_far(run)}")
     missing = _missing(run.path)
     if missing:
-        _note(f"error: {missing}")
+        note(f"error: {missing}")
     return report, INCOMPLETE if missing else OK
 
 
@@ -486,9 +470,9 @@ def _end_early(run: "Run", error: Exception, resumed: bool) -> NoReturn:
     """Raise what ends the command after a run's failure."""
     if not run.report().frames.admitted and not resumed:
         run.folder.remove()
-        raise _Stopped(REFUSED, one_line(error)) from error
+        raise Stopped(REFUSED, one_line(error)) from error
     text = one_line(error)
-    raise _Stopped(ERROR, f"{text}; {_so_far(run)}") from error
+    raise Stopped(ERROR, f"{text}; {_so_far(run)}") from error
 
 
 def _so_far(run: "Run") -> str:
@@ -517,7 +501,7 @@ def _show_told(told: "Told") -> None:
     frames = "unknown" if told.frames is None else f"{told.frames:,}"
     rows = [
         ("frames", frames + (" (live)" if told.live else "")),
-        ("shape", f"{_size(told.shape)} ({told.axes})"),
+        ("shape", f"{size(told.shape)} ({told.axes})"),
         ("dtype", told.dtype),
         (
             "pixel",
@@ -529,11 +513,3 @@ def _show_told(told: "Told") -> None:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         rows.append((key, text if len(text) <= 200 else text[:197] + "..."))
     show_rows(rows)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _note(text: str) -> None:
-    print(f"streamproc: {text}", file=sys.stderr)

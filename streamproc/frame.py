@@ -24,6 +24,7 @@ class SourceInfo:
 
     ``shape`` and ``dtype`` are those of one frame, ``axes`` a subsequence of
     ``"czyx"`` of the same length (``"yx"``, ``"cyx"``, ``"zyx"``, ``"czyx"``).
+    ``channels`` names the planes along c where the source tells, else it is empty.
     ``frames`` is None where the length is unknown, ``pixel_size_um`` maps the
     axes ``z, y, x`` to micrometres (only those known), ``fps`` is frames per
     second. ``random_access`` says that `Source.read` takes any index, from any
@@ -41,6 +42,7 @@ class SourceInfo:
     random_access: bool = False
     pixel_size_um: Mapping[str, float] = field(default_factory=dict)
     fps: float | None = None
+    channels: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
