@@ -4,6 +4,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,9 +241,12 @@ def test_summary_rows_sum_to_all_frames(tmp_path: Path, executor: str) -> None:
     labels, cells = segmented(raw)
     odd = raw.map(_fails_at_times, name="odd")
     saved = {"labels": labels, "cells": cells, "odd": odd}
+    _GO.clear()
+    _SEEN.clear()
     run = sp.start(saved, tmp_path / "run", executor=executor)
     wait_for(run, 40)
     run.stop()
+    _GO.set()
     first = run.wait().frames
     assert first.done + first.failed < 150
     report = sp.resume(tmp_path / "run")
@@ -269,7 +273,14 @@ def test_summary_rows_sum_to_all_frames(tmp_path: Path, executor: str) -> None:
     db.close()
 
 
+_GO = threading.Event()
+_SEEN: list[int] = []
+
+
 def _fails_at_times(image: Any) -> Any:
+    _SEEN.append(1)
+    if len(_SEEN) > 100:
+        _GO.wait()
     if image[0, 0] % 7 == 0:
         raise ValueError("a multiple of seven")
     return image
