@@ -352,6 +352,10 @@ class Image(Handle):
         )
         return self._add("background", given, name, Image)
 
+    def channel(self: H, channel: int | str = 0, *, name: str | None = None) -> H:
+        """Choose one channel, by number or by the source's name. See `ops.channel`."""
+        return self._add("channel", {"channel": channel}, name, type(self))
+
     def project(
         self,
         method: Literal["max", "mean", "min", "sum", "std"] = "max",
@@ -428,6 +432,10 @@ class Labels(Handle):
     """A label image per frame: uint32, 0 is background."""
 
     kind: Kind = "labels"
+
+    def channel(self, channel: int | str = 0, *, name: str | None = None) -> "Labels":
+        """Choose one channel, by number or by the source's name. See `ops.channel`."""
+        return self._add("channel", {"channel": channel}, name, Labels)
 
     def remove_small_objects(
         self,

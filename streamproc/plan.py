@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, nearest
 from .frame import SourceInfo
 from .graph import Graph, Step
 from .stage import Instruction, Output, Stage
@@ -134,6 +134,7 @@ def make_plan(
                 level,
                 here,
                 runs,
+                info=info,
                 axes=axes,
                 outputs=outputs,
                 streamed=streamed,
@@ -199,6 +200,7 @@ def _stage(
     mine: tuple[Step, ...],
     runs: tuple[Step, ...],
     *,
+    info: SourceInfo,
     axes: Mapping[str, str],
     outputs: tuple[Output, ...],
     streamed: tuple[str, ...],
@@ -208,7 +210,7 @@ def _stage(
     return Stage(
         level=level,
         instructions=tuple(
-            _instruction(step, axes) for step in runs if step.role != "source"
+            _instruction(step, axes, info) for step in runs if step.role != "source"
         ),
         outputs=tuple(o for o in outputs if o.step in own),
         keep=tuple(sorted(asked & own)),
@@ -216,7 +218,9 @@ def _stage(
     )
 
 
-def _instruction(step: Step, axes: Mapping[str, str]) -> Instruction:
+def _instruction(
+    step: Step, axes: Mapping[str, str], info: SourceInfo
+) -> Instruction:
     if step.function is None:
         raise ConfigError(f"{step.name}: {step.operator} has nothing to run")
     is_map = step.operator == "map"
@@ -225,13 +229,17 @@ def _instruction(step: Step, axes: Mapping[str, str]) -> Instruction:
         parameters = {}
     if step.operator == "background":
         parameters = {k: v for k, v in parameters.items() if k != "method"}
+    given = axes.get(step.inputs[0].name, "")
+    if step.operator == "channel":
+        # the one operator that takes all channels at once
+        parameters, given = {"channel": _channel(step, info)}, ""
     return Instruction(
         name=step.name,
         kind=step.kind,
         function=step.function,
         inputs=tuple(i.name for i in step.inputs),
         parameters=dict(parameters),
-        axes=axes.get(step.inputs[0].name, ""),
+        axes=given,
         windowed=step.role == "windowed",
         is_map=is_map,
     )
@@ -263,8 +271,41 @@ def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
                     f"{step.inputs[0].name!r} has axes {given!r}"
                 )
             given = given.replace("z", "")
+        if step.operator == "channel":
+            if "c" not in given and step.name not in free:
+                raise ConfigError(
+                    f"{step.name}: channel needs an axis c, "
+                    f"{step.inputs[0].name!r} has axes {given!r}"
+                )
+            number = _channel(step, info)
+            count = dict(zip(info.axes, info.shape, strict=True)).get("c")
+            if count is not None and number >= count and step.name not in free:
+                raise ConfigError(
+                    f"{step.name}: no channel {number} in the source; "
+                    f"it has {count}, from 0"
+                )
+            given = given.replace("c", "")
         axes[step.name] = given
     return axes
+
+
+def _channel(step: Step, info: SourceInfo) -> int:
+    """Return the number of the channel that a step chooses.
+
+    Raises
+    ------
+    ConfigError
+        The source has no channel of this name.
+    """
+    wanted, names = step.parameters["channel"], info.channels
+    number = names.index(wanted) if wanted in names else wanted
+    if isinstance(number, str):
+        known = f"; it has {', '.join(names)}" if names else ", which names none"
+        raise ConfigError(
+            f"{step.name}: no channel {wanted!r} in the source{known}"
+            f"{nearest(wanted, names)}"
+        )
+    return number
 
 
 def _check_measured(step: Step, axes: Mapping[str, str]) -> None:
@@ -275,7 +316,7 @@ def _check_measured(step: Step, axes: Mapping[str, str]) -> None:
         raise ConfigError(
             f"{step.name}: measure needs labels without channels, "
             f"{step.inputs[0].name!r} has axes {labels!r}; "
-            "choose one with the source's channel: n"
+            "choose one with a channel step"
         )
     check_properties(
         step.parameters["properties"],

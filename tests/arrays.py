@@ -30,6 +30,7 @@ class Arrays:
         breaks_at: int | None = None,
         gaps: dict[int, sp.Gap] | None = None,
         length: int | None = -1,
+        channels: tuple[str, ...] = (),
     ) -> None:
         self.stack = frames
         self.unreadable = unreadable
@@ -45,6 +46,7 @@ class Arrays:
             frames=len(frames) if length == -1 else length,
             live=live,
             random_access=not in_order and not live,
+            channels=channels,
         )
 
     def frames(self, start: int = 0) -> Iterator[sp.Frame | sp.Unreadable | sp.Gap]:

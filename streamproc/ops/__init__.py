@@ -9,6 +9,7 @@ from typing import Any, cast
 from ._operator import Operator
 from ._warm import warm
 from .background import background, mean_frame, subtract_background
+from .channels import channel
 from .filters import difference_of_gaussians, gaussian, median
 from .labeling import label, remove_small_objects
 from .measurement import measure
@@ -31,6 +32,7 @@ __all__ = [
     "binary_dilation",
     "binary_erosion",
     "binary_opening",
+    "channel",
     "difference_of_gaussians",
     "fill_holes",
     "find_threshold",
@@ -56,6 +58,7 @@ OPERATORS: dict[str, Operator] = {
         binary_dilation,
         binary_erosion,
         binary_opening,
+        channel,
         difference_of_gaussians,
         fill_holes,
         gaussian,
