@@ -218,9 +218,7 @@ def _stage(
     )
 
 
-def _instruction(
-    step: Step, axes: Mapping[str, str], info: SourceInfo
-) -> Instruction:
+def _instruction(step: Step, axes: Mapping[str, str], info: SourceInfo) -> Instruction:
     if step.function is None:
         raise ConfigError(f"{step.name}: {step.operator} has nothing to run")
     is_map = step.operator == "map"
