@@ -317,6 +317,9 @@ class OmeZarr:
         extra: dict[str, Any] = {"kind": encoder.kind}
         if encoder is self._source:
             extra["saved"] = self.saved_source
+        at, names = encoder.axes.find("c"), self.info.channels
+        if at >= 0 and len(names) == layouts[0].shape[at]:
+            extra["channels"] = list(names)
         ome = _ome_metadata.image(encoder, layouts, self.info)
         self._write(folder / "zarr.json", _ome_metadata.group(ome, extra))
         if encoder.kind == "image":

@@ -12,16 +12,23 @@ _UM = {
     "microns": 1.0,
     "micrometer": 1.0,
     "nm": 1e-3,
+    "nanometer": 1e-3,
     "pm": 1e-6,
+    "picometer": 1e-6,
     "å": 1e-4,
+    "angstrom": 1e-4,
     "mm": 1e3,
+    "millimeter": 1e3,
     "cm": 1e4,
+    "centimeter": 1e4,
     "m": 1e6,
+    "meter": 1e6,
     "inch": 25400.0,
     "in": 25400.0,
 }
 _SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0}
 _SECONDS |= {"ms": 1e-3, "msec": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_SECONDS |= {"millisecond": 1e-3, "microsecond": 1e-6, "nanosecond": 1e-9}
 _SECONDS |= {"min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0}
 #: Coarser "resolutions" (72 to 600 dpi) are meant for printers.
 _FINEST_PRINT_UM = 20.0

@@ -1,6 +1,7 @@
 """Which planes of a TIFF file make which frame: ImageJ, OME, tifffile, plain pages."""
 
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class Layout:
     broken: str | None = None
     pixel_size_um: dict[str, float] = field(default_factory=dict)
     fps: float | None = None
+    channels: tuple[str, ...] = ()
     start: float | None = None
     delta: dict[int, float] = field(default_factory=dict)
     notes: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -160,8 +162,29 @@ def _imagej(tiff: "Tiff", meta: dict[str, Any]) -> Layout:
         [Series(planes, lead, locate)],
         pixel_size_um=_calibration.imagej_pixel_size(meta, _tags(page)),
         fps=_calibration.imagej_fps(meta),
+        channels=_imagej_channels(meta, planes, lead),
         kind="imagej",
     )
+
+
+def _imagej_channels(
+    meta: dict[str, Any], planes: NDArray[np.int64], lead: str
+) -> tuple[str, ...]:
+    """Return the labels of the first plane of each channel, if they tell them apart.
+
+    ImageJ's own labels begin with the plane's place: ``c:1/2 z:1/5 - GFP``.
+    """
+    labels = meta.get("Labels")
+    if "c" not in lead or not isinstance(labels, list):
+        return ()
+    numbers = np.moveaxis(planes[0], lead.index("c"), 0).reshape(
+        planes.shape[1 + lead.index("c")], -1
+    )[:, 0]
+    if numbers.max() >= len(labels):
+        return ()
+    places = re.compile(r"^([czt]:\d+/\d+\s*)+(- )?")
+    names = tuple(places.sub("", str(labels[n])).strip() for n in numbers)
+    return names if all(names) and len(set(names)) == len(names) else ()
 
 
 def _shaped(tiff: "Tiff") -> Layout:
@@ -283,6 +306,7 @@ def _from_ome(tiff: "Tiff", images: list[_ome.Image]) -> Layout:
         broken=None if missing else chain.broken,
         pixel_size_um=told.pixel_size_um,
         fps=told.fps,
+        channels=told.channels,
         start=told.start,
         delta=told.delta if len(images) == 1 else {},
         notes=told.notes if len(images) == 1 else {},

@@ -32,6 +32,8 @@ class Image:
     planes: tuple[Plane | None, ...]
     pixel_size_um: dict[str, float] = field(default_factory=dict)
     fps: float | None = None
+    #: names along C, empty where not every channel has one
+    channels: tuple[str, ...] = ()
     start: float | None = None
     #: seconds after the start, and other values, by frame
     delta: dict[int, float] = field(default_factory=dict)
@@ -69,6 +71,7 @@ def _image(
     if samples and samples[0] > 1:
         sizes["C"] = max(1, sizes["C"] // samples[0])
     shape = tuple(sizes[axis] for axis in axes)
+    names = tuple(str(c.get("Name", "")) for c in _children(pixels, "Channel"))
     increment = seconds(
         pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")
     )
@@ -79,6 +82,7 @@ def _image(
         planes=_planes(pixels, axes, shape, uuid, pages),
         pixel_size_um=_pixel_size(pixels),
         fps=1 / increment if increment else None,
+        channels=names if len(names) == sizes["C"] and all(names) else (),
         start=_acquired(image),
         delta=delta,
         notes=notes,

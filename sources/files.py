@@ -15,9 +15,10 @@ from annotated_types import Ge, Gt
 from streamproc.errors import ConfigError, FrameError, SourceError
 from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
 
-from . import _images, _paths, _pixels
+from . import _images, _paths, _pattern, _pixels, _recording
 from ._colour import Choice
 from ._layout import Layout
+from ._stack import stack
 from ._tiff import Tiff
 
 #: TIFF files kept open.
@@ -34,7 +35,12 @@ class Files:
     Parameters
     ----------
     path
-        A file, a folder, a glob (``**`` too), or a list of them, read in order.
+        A file, a folder, a glob (``**`` too), or a list of them, read in order; or
+        a pattern whose fields are named: in ``plate/{well}_{t:d}_{c}.tif`` t orders
+        the frames, c and z are stacked into each (c names the channels), and what
+        other fields say goes with every frame. ``{name}`` takes as little text as it
+        can, ``{name:d}`` digits, ``{name:03d}`` three of them, ``{name=value}`` that
+        value; double a brace that is no field. A t without files is no frame.
     color
         ``gray``: red, green and blue become round(0.299 R + 0.587 G + 0.114 B), half
         up, in the image's dtype, and alpha is ignored; ``rgb``: axis c first. Only
@@ -46,15 +52,17 @@ class Files:
     fps
         Frames per second; default: what the file says.
     batch
-        One run per image; not in this version.
+        One run per image: per file, or per group of a pattern's files that differ
+        in t, c and z alone. `streamproc.run_batch` and ``streamproc run`` take it.
 
     Raises
     ------
     SourceError
-        Nothing to read, a format or mixture that cannot be read, or (while reading)
-        a frame of another shape or dtype.
+        Nothing to read, a format or mixture that cannot be read, a pattern that
+        matches several images or two files for one place, or (while reading) a frame
+        of another shape or dtype.
     ConfigError
-        ``batch: true``.
+        ``batch: true``, which is no one source.
 
     Notes
     -----
@@ -77,21 +85,38 @@ class Files:
     ) -> None:
         if batch:
             raise ConfigError(
-                "batch: true comes in a later version; got batch: true, leave it out "
-                "and run once per image"
+                "batch: true is a run per image, not one source; use sp.run_batch(), "
+                "or streamproc run"
             )
         self._choice = Choice(color, channel)
-        self._paths = _paths.resolve(path)
+        stacked = stack(path)
+        plain = _pattern.plain(path)
+        self._paths = stacked.paths if stacked else _paths.resolve(plain)
+        self._channels = stacked.channels if stacked else ()
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Tiff | str] = OrderedDict()
         counts = self._counts()
         self._ends = list(accumulate(counts))
+        self._stacked = stacked.frames(counts) if stacked else None
         self._told: tuple[Any, ...] = (color, channel)
+        if stacked:
+            self._told += (stacked.axes,)
         self.info = self._describe(pixel_size_um, fps)
+
+    @staticmethod
+    def images(path: str | list[str]) -> list[tuple[str, str]]:
+        """Return name and path of each image of a batch, in order.
+
+        Raises
+        ------
+        SourceError
+            There are none.
+        """
+        return _pattern.images(path)
 
     def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
         """Yield every frame from position ``start`` on, in order."""
-        for index in range(start, self._ends[-1]):
+        for index in range(start, self._count):
             try:
                 yield self.read(index)
             except FrameError as error:
@@ -108,8 +133,8 @@ class Files:
         SourceError
             Its shape or dtype is not that of the others.
         """
-        if not 0 <= index < self._ends[-1]:
-            raise FrameError(f"no frame {index}; there are {self._ends[-1]}")
+        if not 0 <= index < self._count:
+            raise FrameError(f"no frame {index}; there are {self._count}")
         pixels, axes = self._pixels(index)
         info = self.info
         if (pixels.shape, axes, pixels.dtype) != (info.shape, info.axes, info.dtype):
@@ -146,38 +171,46 @@ class Files:
         said: Mapping[str, float] = layout.pixel_size_um if layout else {}
         if pixel_size_um is not None:
             said = {**said, "y": pixel_size_um, "x": pixel_size_um}
-        said_fps = layout.fps if layout and self._ends[-1] > 1 else None
+        said_fps = layout.fps if layout and self._count > 1 else None
         self._fps = fps or said_fps
         self._start = (layout.start if layout else None) or 0.0
         self._given_fps = fps is not None
         names = [path.name for path in self._paths]
+        channels, one = _recording.channels(
+            self._channels or (layout.channels if layout else ()),
+            axes,
+            pixels.shape,
+            self._choice.channel,
+        )
         return SourceInfo(
             shape=pixels.shape,
             dtype=pixels.dtype,
             axes=axes,
             identity=self._identity(pixels),
-            frames=self._ends[-1],
+            frames=self._count,
             random_access=True,
             pixel_size_um={a: s for a, s in said.items() if a in axes},
             fps=self._fps,
+            channels=channels,
             metadata={
                 "files": len(names),
                 "first_file": names[0],
                 "format": layout.kind + " tiff"
                 if layout
                 else names[0].rpartition(".")[2],
+                **one,
             },
         )
 
     def _first(self) -> tuple[int, Array, str]:
         """Return the first frame that can be read."""
         reason = "no frames"
-        for index in range(self._ends[-1]):
+        for index in range(self._count):
             try:
                 return (index, *self._pixels(index))
             except FrameError as error:
                 reason = reason if index else str(error)
-        count = self._ends[-1]
+        count = self._count
         of = f"none of the {count} frames" if count > 1 else "the only frame"
         raise SourceError(f"{of} of {self._paths[0]} can be read: {reason}")
 
@@ -207,8 +240,16 @@ class Files:
                 covered |= {path.parent / name for name in tiff.layout.others}
         return counts
 
+    @property
+    def _count(self) -> int:
+        return len(self._stacked) if self._stacked is not None else self._ends[-1]
+
     def _file(self, index: int) -> tuple[Path, int, int]:
-        """Return the file of a frame, its number and the position in it."""
+        """Return the (first) file of a frame, its number and the position in it."""
+        return self._place(self._stacked[index].first if self._stacked else index)
+
+    def _place(self, index: int) -> tuple[Path, int, int]:
+        """Return a file, its number and a position in it, by the count over files."""
         which = bisect_right(self._ends, index)
         before = self._ends[which - 1] if which else 0
         return self._paths[which], which, index - before
@@ -238,7 +279,13 @@ class Files:
 
     def _pixels(self, index: int) -> tuple[Array, str]:
         """Return a frame's pixels as they were asked for, and their axes."""
-        path, which, position = self._file(index)
+        if self._stacked is not None:
+            return self._stacked[index].pixels(self._planes)
+        return self._planes(index)
+
+    def _planes(self, index: int) -> tuple[Array, str]:
+        """Return what a file holds of a frame, by the count over files."""
+        path, which, position = self._place(index)
         if _paths.is_tiff(path):
             tiff = self._tiff(which)
             if isinstance(tiff, str):
@@ -262,6 +309,8 @@ class Files:
         """Return what is told of one frame."""
         path, _, position = self._file(index)
         metadata = {"file": path.name} if len(self._paths) > 1 else {}
+        if self._stacked is not None:
+            metadata = self._stacked[index].metadata(metadata)
         layout = self._layout(index)
         return {**metadata, **(layout.notes.get(position, {}) if layout else {})}
 

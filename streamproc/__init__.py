@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import ops
+    from . import ops, testing
+    from .batch import BatchReport, run_batch
     from .errors import (
         ConfigError,
         FrameError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .session import Run
 
 __all__ = [
+    "BatchReport",
     "ConfigError",
     "Frame",
     "FrameError",
@@ -53,7 +55,9 @@ __all__ = [
     "ops",
     "resume",
     "run",
+    "run_batch",
     "start",
+    "testing",
 ]
 
 _HOME = {
@@ -63,6 +67,7 @@ _HOME = {
     **dict.fromkeys((n for n in __all__ if n.endswith("Error")), "errors"),
     **dict.fromkeys(("resume", "run", "start"), "runs"),
     **dict.fromkeys(("Results", "load"), "results"),
+    **dict.fromkeys(("BatchReport", "run_batch"), "batch"),
     "MissingDependency": "errors",
     "Report": "report",
     "Run": "session",
@@ -70,8 +75,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    if name == "ops":
-        return import_module(".ops", __name__)
+    if name in ("ops", "testing"):
+        return import_module(f".{name}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOME[name]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from .commands.batch import follow_batch, run_batch
 from .commands.common import (
     ERROR,
     INCOMPLETE,
@@ -30,17 +31,26 @@ from .commands.common import (
     note,
     size,
 )
+from .commands.doctor import doctor
+from .commands.export import export
+from .commands.preview import preview
+from .commands.schema import schema
+from .commands.sweep import follow_sweep, sweep
 from .errors import ConfigError, RunFolderError, StreamprocError, nearest, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
     from .config import Pipeline
-    from .inspection import Told
+    from .inspection import Told, View
     from .report import Report
     from .session import Run
     from .signals import Signals
 
 #: Commands of later versions.
-LATER = ("dashboard", "doctor", "export", "preview", "replay", "schema")
+LATER = ("dashboard", "replay")
 _VERBOSE = ("-v", "--verbose")
 
 
@@ -50,6 +60,8 @@ class _Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # typer's own types
         """Find the command, or refuse in one line."""
         name = args[0]
+        if ctx.resilient_parsing:  # a shell asks how a line may go on
+            return super().resolve_command(ctx, args)
         if name in LATER:
             raise ConfigError(f"{name} is not supported by this version yet")
         if name not in self.commands:
@@ -59,7 +71,6 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Streaming image processing: frames in; labels, measurements and images out.",
     epilog="Begin with: streamproc demo",
@@ -186,11 +197,14 @@ def run(
     ] = False,
 ) -> int:
     """Run a pipeline to its end."""
+    from .batch import is_batch
     from .folder import new_folder
     from .runs import start_pipeline
     from .signals import Signals
 
     pipeline = _pipeline(file, source, executor, settings or [])
+    if is_batch(pipeline):
+        return run_batch(pipeline, file.stem, to, frames=frames, resume=resume)
     place = to or (Path(pipeline.to) if pipeline.to else None)
     if resume and place is None:
         raise ConfigError(
@@ -223,11 +237,19 @@ def resume(
     ] = False,
 ) -> int:
     """Go on with a run from its first frame without a result."""
+    from .batch import is_batch_folder, resume_batch
     from .signals import Signals
+    from .sweep import is_sweep_folder, resume_sweep
 
     if skipped:
         raise ConfigError("resume --skipped is not supported by this version yet")
     with Signals() as signals:
+        if is_sweep_folder(path):
+            going = resume_sweep(path, force_environment=force_environment)
+            return follow_sweep(going, signals)
+        if is_batch_folder(path):
+            batch = resume_batch(path, force_environment=force_environment)
+            return follow_batch(batch, signals)
         return _resume(path, signals, force_environment=force_environment)
 
 
@@ -238,11 +260,15 @@ def check(
     settings: Settings = None,
 ) -> int:
     """Check a pipeline without running it, and without opening hardware."""
+    from .batch import first_readable, images_of, is_batch
     from .check import check as check_pipeline
 
     pipeline = _pipeline(file, source, None, settings or [])
-    steps, info = check_pipeline(pipeline)
+    batch = images_of(pipeline) if is_batch(pipeline) else None
+    steps, info = check_pipeline(first_readable(pipeline, batch) if batch else pipeline)
     print(f"ok: {file}")
+    if batch is not None:
+        print(f"  batch: {len(batch)} images, one run each; the first that opens:")
     if info is not None:
         count = "live" if info.live else f"{info.frames} frames"
         print(f"  source: {count}, {size(info.shape)} {info.dtype} ({info.axes})")
@@ -257,10 +283,11 @@ def check(
 @app.command()
 def status(path: RunArgument, as_json: AsJson = False) -> int:
     """Print the counts, speed and state of a run, while it goes on too."""
+    from .batch import batch_status, is_batch_folder
     from .folder import status as read_status
     from .progress import latency_text, show_rows
 
-    found = read_status(path)
+    found = batch_status(path) if is_batch_folder(path) else read_status(path)
     if as_json:
         print(json.dumps(found))
         return OK
@@ -289,28 +316,35 @@ def info(
     frame: Annotated[
         int | None, typer.Option(help="The frame to draw; default: the first.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Of a run: the label image to outline; default: the last."),
+    ] = None,
 ) -> int:
     """Tell what a source is, or what a run has; draw a frame of it."""
-    from . import inspection
+    from . import inspection, terminal
 
+    on = None if as_json else terminal.console()
     if inspection.is_run(what):
         told = inspection.tell_run(what)
-        view = inspection.view_run(what, frame) if png else None
+        view = _viewed(
+            lambda: inspection.view_run(what, frame, labels), png, on, frame, labels
+        )
     else:
+        if labels is not None:
+            raise ConfigError("--labels belongs to a run; a source has no label images")
         opened = inspection.read_source(what)
         try:
             told = inspection.tell_source(opened.info)
-            view = inspection.view_source(opened, frame or 0) if png else None
+            # a camera is opened for a picture only where one is asked for
+            seen = None if told.live and frame is None else on
+            view = _viewed(
+                lambda: inspection.view_source(opened, frame or 0), png, seen, frame
+            )
         finally:
             opened.close()
-    if png is not None and view is not None:
-        from . import picture
-
-        drawn = picture.draw(
-            view.image, view.axes, labels=view.labels, pixel_size_um=view.pixel_size_um
-        )
-        picture.write(png, drawn)
-        note(f"drew frame {view.frame} in {png}")
+    if view is not None:
+        _show_view(view, png, on)
     if as_json:
         print(inspection.as_json(told))
     else:
@@ -318,18 +352,51 @@ def info(
     return OK
 
 
+def _viewed(
+    view: "Callable[[], View]", png: Path | None, on: object, *asked: object
+) -> "View | None":
+    """Return the frame to draw, if any; what nobody asked for is no error."""
+    if png is None and on is None:
+        return None
+    try:
+        return view()
+    except StreamprocError as error:
+        if png is not None or any(value is not None for value in asked):
+            raise
+        note(f"nothing is drawn: {one_line(error)}")
+        return None
+
+
+def _show_view(view: "View", png: Path | None, on: "Console | None") -> None:
+    """Draw a frame where it was asked for, and in the terminal."""
+    from . import picture, terminal
+
+    drawn = picture.draw(
+        view.image, view.axes, labels=view.labels, pixel_size_um=view.pixel_size_um
+    )
+    said = ", ".join(picture.axes_said(view.image, view.axes))
+    shown = f"frame {view.frame}" + (f" ({said})" if said else "")
+    if png is not None:
+        picture.write(png, drawn)
+        note(f"drew {shown} in {png}")
+    if on is not None:
+        terminal.show(drawn, on)
+        on.print(shown, style="dim", markup=False)
+
+
 @app.command(name="list")
 def list_(
     group: Annotated[
-        str | None, typer.Argument(metavar="[sources|sinks|operators]")
+        str | None, typer.Argument(metavar="[sources|sinks|operators|dashboards]")
     ] = None,
 ) -> int:
-    """List sources, sinks and operators, with their parameters."""
+    """List sources, sinks, operators and dashboards, with their parameters."""
     from .catalogue import GROUPS, catalogue
 
     for name in [group] if group else GROUPS:
         items = list(catalogue(name))
-        print(name if group is None else "", end="\n" if group is None else "")
+        if group is None and items:
+            print(name)
         for item in items:
             print(f"  {item.name}: {item.summary}")
             if item.parameters:
@@ -508,8 +575,16 @@ def _show_told(told: "Told") -> None:
             f"{sizes} um ({', '.join(told.pixel_size_um)})" if sizes else "unknown",
         ),
         ("fps", f"{told.fps:g}" if told.fps else "unknown"),
+        *([("channels", ", ".join(told.channels))] if told.channels else []),
     ]
     for key, value in told.metadata.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         rows.append((key, text if len(text) <= 200 else text[:197] + "..."))
     show_rows(rows)
+
+
+app.command()(doctor)
+app.command()(export)
+app.command()(preview)
+app.command()(schema)
+app.command()(sweep)

@@ -19,9 +19,10 @@ from pydantic_core import PydanticCustomError
 from .errors import ConfigError, nearest
 from .frame import Source
 from .graph import Graph, Handle, unknown_step
+from .observers import sink_form
 from .parameters import explain
 from .plugins import make_source
-from .steps import operators
+from .steps import first_parameter, operators
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -36,7 +37,6 @@ LATER = {
     "on_full_log": "on_full_log {!r} is not supported by this version yet; use block",
     "adjustable": "adjustable parameters are not supported by this version yet; "
     "leave the list empty",
-    "sinks": "sinks are not supported by this version yet; leave the list empty",
 }
 
 
@@ -153,7 +153,17 @@ class Options(_Strict):
             raise ValueError(LATER["on_full_log"].format(value))
         return value
 
-    @field_validator("adjustable", "sinks")
+    @field_validator("sinks", mode="before")
+    @classmethod
+    def _sinks(cls, value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"must be a list of sinks, got {value!r}")
+        try:
+            return [sink_form(given) for given in value]
+        except ConfigError as error:
+            raise PydanticCustomError("told", "{text}", {"text": str(error)}) from None
+
+    @field_validator("adjustable")
     @classmethod
     def _empty(cls, value: list[Any], info: Any) -> list[Any]:  # pydantic's
         if value:
@@ -423,10 +433,7 @@ def _parameters(operator: str, given: object, path: str) -> dict[str, Any]:
         return {}
     if isinstance(given, dict):
         return dict(given)
-    from . import ops
-
-    spec = ops.OPERATORS.get(operator)
-    first = "function" if operator == "map" else spec and spec.parameters.first
+    first = first_parameter(operator)
     if not first:
         raise ConfigError(f"{path}: needs a mapping of parameters, got {given!r}")
     return {first: given}

@@ -57,6 +57,11 @@ class RunFolder:
         return self.path / "run.sqlite"
 
     @property
+    def index(self) -> Path:
+        """The joined tables of a batch; no run has one."""
+        return self.path / "index.sqlite"
+
+    @property
     def lock(self) -> Path:
         """The lock file."""
         return self.path / "run.lock"
@@ -129,25 +134,31 @@ def fingerprint() -> dict[str, str]:
         "python": ".".join(map(str, sys.version_info[:2])),
         "system": platform.system(),
         "machine": platform.machine(),
-        **{name: _version(name) for name in _FINGERPRINTED},
+        **{name: version_of(name) for name in _FINGERPRINTED},
     }
 
 
 @cache
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Return the version of an installed package."""
     try:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
 
 
-def recorded(pipeline: Mapping[str, Any], identity: str) -> dict[str, Any]:
-    """Return the ``recorded`` part of ``pipeline.yaml``."""
+def recorded(
+    pipeline: Mapping[str, Any], identity: str, plugins: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the ``recorded`` part of ``pipeline.yaml``.
+
+    ``plugins`` holds the versions of the packages whose plugins run.
+    """
     return {
-        "streamproc": _version("streamproc"),
+        "streamproc": version_of("streamproc"),
         "format": FORMAT,
         "identity": identity,
-        "environment": fingerprint(),
+        "environment": {**fingerprint(), **plugins},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **pipeline,
     }
@@ -178,6 +189,11 @@ def existing(path: str | Path) -> RunFolder:
         raise RunFolderError(f"no run folder {str(path)!r}")
     if not folder.pipeline.exists():
         raise RunFolderError(f"{str(path)!r} is no run folder: it has no pipeline.yaml")
+    if folder.index.exists():
+        raise RunFolderError(
+            f"{str(path)!r} is a batch; name one of the runs in it (its tables are in "
+            "index.sqlite, streamproc resume goes on with it)"
+        )
     return folder
 
 

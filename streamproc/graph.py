@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import streamz  # type: ignore[import-untyped]  # has no annotations
 
     from .ordered import OrderedStep
+    from .preview import Preview
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
@@ -44,6 +45,8 @@ class Step:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
     ordered: "OrderedStep[Any] | None" = None
+    #: a function of a user's or a plugin's: its inputs are guarded, its results checked
+    is_foreign: bool = False
 
     def ancestors(self) -> Iterator["Step"]:
         """Yield this step and all it needs, each once."""
@@ -281,14 +284,68 @@ class Handle:
         given = {"function": function, "kind": kind, "parameters": parameters or {}}
         return self.graph.step("map", (self, *others), given, name=name)
 
+    def preview(self, frame: int = 0) -> "Preview":
+        """Run one frame up to this step and keep what every step gives.
+
+        Parameters
+        ----------
+        frame
+            The frame, from 0.
+
+        Returns
+        -------
+        Preview
+            Shows itself in a notebook as a sheet of pictures; ``.values["mask"]`` is
+            what a step gave, ``.save("sheet.png")`` writes the sheet.
+
+        Raises
+        ------
+        FrameError
+            There is no such frame, or it cannot be read.
+        """
+        from .preview import preview
+
+        return preview(self.graph, frame, [self.step])
+
+    def _repr_html_(self) -> str:
+        """Return the graph, and this step's first frame, as a notebook shows them."""
+        from .notebook import of_handle
+
+        return of_handle(self)
+
     def apply(
-        self, operator: str, *, name: str | None = None, **parameters: Any
-    ) -> "Handle":  # an operator's own parameters
-        """Apply a plugin's operator by name (refused: comes with plugins)."""
-        raise ConfigError(
-            f"apply({operator!r}): operators of plugins are not supported by this "
-            "version yet; use map(function) meanwhile"
-        )
+        self,
+        operator: str,
+        /,
+        *others: "Handle",
+        name: str | None = None,
+        **parameters: Any,  # checked against the operator's signature
+    ) -> "Handle":
+        """Apply any operator by its name, as in YAML: one that a plugin brings.
+
+        Parameters
+        ----------
+        operator
+            Its name (``streamproc list operators``).
+        others
+            Further steps whose values it takes.
+        name
+            Step name; default the operator's.
+        **parameters
+            The operator's own, checked by its signature.
+
+        Returns
+        -------
+        Handle
+            Of the kind that the operator gives.
+
+        Raises
+        ------
+        ConfigError
+            No such operator, one that breaks at import, or a parameter or input
+            that it does not take.
+        """
+        return self.graph.step(operator, (self, *others), parameters, name=name)
 
 
 class Image(Handle):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .config import read_yaml
-from .errors import ConfigError, FrameError, RunFolderError, StoreError
+from .errors import ConfigError, FrameError, RunFolderError, StoreError, nearest
 from .folder import RunFolder, connect_readonly, existing, status
 from .frame import Array, Frame, Source, SourceInfo
 from .plugins import make_source
@@ -29,6 +29,7 @@ class Told:
     pixel_size_um: Mapping[str, float]
     fps: float | None
     live: bool
+    channels: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -41,6 +42,7 @@ class Told:
             "pixel_size_um": dict(self.pixel_size_um),
             "fps": self.fps,
             "live": self.live,
+            "channels": list(self.channels),
             "metadata": dict(self.metadata),
         }
 
@@ -72,6 +74,7 @@ def tell_source(info: SourceInfo) -> Told:
         pixel_size_um=info.pixel_size_um,
         fps=info.fps,
         live=info.live,
+        channels=info.channels,
         metadata=info.metadata,
     )
 
@@ -154,8 +157,10 @@ def _described(
     return array, sizes, 1 / scale[0] if timed else None
 
 
-def view_run(path: str | Path, number: int | None = None) -> View:
-    """Return a committed frame of a run, with the objects of its last label image.
+def view_run(
+    path: str | Path, number: int | None = None, labels: str | None = None
+) -> View:
+    """Return a committed frame of a run, with the objects of a label image.
 
     The picture is the saved source; else the source is read again; else the first
     saved image, or the labels on black.
@@ -166,25 +171,27 @@ def view_run(path: str | Path, number: int | None = None) -> View:
         The run folder.
     number
         Default: the first frame that is done.
+    labels
+        A saved label image or mask; default: the label image saved last.
 
     Raises
     ------
     RunFolderError
-        ``path`` is no run folder, or holds no such frame.
+        ``path`` is no run folder, or holds no such frame or label image.
     """
     folder = existing(path)
     number = _done(folder, number)
     results = load(path)
-    labels = _labels(results, number)
+    objects = _labels(results, number, labels)
     _, sizes, _ = _described(folder, "source")
     image, axes = _image(folder, results, number)
     if image is None:
-        if labels is None:
+        if objects is None:
             raise RunFolderError(
                 f"{path} has nothing to draw: no image is saved and its source is gone"
             )
-        image, axes = np.zeros(labels.shape[-2:], np.uint8), "yx"
-    return View(number, image, axes, labels, sizes)
+        image, axes = np.zeros(objects.shape[-2:], np.uint8), "yx"
+    return View(number, image, axes, objects, sizes)
 
 
 def _done(folder: RunFolder, number: int | None) -> int:
@@ -206,10 +213,17 @@ def _done(folder: RunFolder, number: int | None) -> int:
     return number
 
 
-def _labels(results: Results, number: int) -> Array | None:
-    """Return the last saved label image, or mask, of a frame."""
+def _labels(results: Results, number: int, name: str | None) -> Array | None:
+    """Return a frame's label image by name, or the last saved one, or mask."""
     saved = results.status()["saved"]
     found = results.labels
+    if name is not None:
+        if name not in found:
+            has = f"; it has {', '.join(found)}" if found else ""
+            raise RunFolderError(
+                f"{results.path} has no label image {name!r}{nearest(name, found)}{has}"
+            )
+        return np.asarray(found[name][number])
     names = sorted(found, key=lambda n: (found[n].dtype == np.uint32, saved.index(n)))
     return np.asarray(found[names[-1]][number]) if names else None
 
@@ -280,7 +294,10 @@ def source_argument(text: str) -> str | dict[str, Any]:
     except yaml.YAMLError:
         given = None
     if not isinstance(given, dict):
-        raise ConfigError(f"{text!r} is no YAML mapping; write {{video: clip.mp4}}")
+        raise ConfigError(
+            f"{text!r} is no YAML mapping; write {{video: clip.mp4}}, "
+            "or ./ before a pattern of file names"
+        )
     return given
 
 

@@ -13,8 +13,10 @@ from .errors import ConfigError, StoreError
 from .folder import recorded
 from .frame import SourceInfo
 from .graph import Graph, Handle, Step, is_name
+from .observers import Observer, make_observers
 from .plan import Plan, make_plan, source_text
-from .plugins import source_form
+from .plugins import origin, source_form
+from .steps import built_in
 from .store.ledger import RESERVED
 
 Saved = Mapping[str, Handle] | Handle | Sequence[Handle]
@@ -30,6 +32,7 @@ class Job:
     wanted: Sequence[Step] = ()
     frames: int | None = None
     plan: Plan = field(init=False)
+    observers: list[tuple[str, Observer]] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.keeps_raw and "source" not in self.saved:
@@ -47,6 +50,12 @@ class Job:
             raise ConfigError(f"frames must be >= 1, got {self.frames}")
         self.plan = make_plan(self.graph, self.saved, self.wanted)
         self._check_memory()
+        self.observers = make_observers(self.options.sinks, self.tables)
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the saved tables."""
+        return [output.name for output in self.plan.tables]
 
     @property
     def info(self) -> SourceInfo:
@@ -133,6 +142,17 @@ class Job:
             for f in self.plan.functions()
         }
 
+    def plugins(self) -> dict[str, str]:
+        """Return the versions of other packages whose source and operators run."""
+        form = source_form(self.graph.form) or {}
+        found = [origin("sources", name) for name in form]
+        found += [
+            origin("operators", step.operator)
+            for step in self.plan.steps
+            if step.role != "source" and not built_in(step.operator)
+        ]
+        return {name: version for one in found for name, version in one.items()}
+
     def document(self) -> dict[str, Any]:
         """Return what ``pipeline.yaml`` says: a pipeline that runs again."""
         graph: dict[str, Any] = {}
@@ -156,17 +176,20 @@ class Job:
             "frames": self.frames,
             "not_resumable": self.not_resumable(),
             "source_identity": self.info.identity,
+            "channels": list(self.info.channels),
             "functions": self.function_hashes(),
             "ran": list(
                 dict.fromkeys([*(s.name for s in self.wanted), *self.plan.streamed])
             ),
         }
         return {
-            "source": _absolute(self.graph.form) or {"object": repr(self.graph.source)},
+            "source": absolute(self.graph.form) or {"object": repr(self.graph.source)},
             "graph": graph,
             "save": {name: step.name for name, step in self.saved.items()},
             **options,
-            "recorded": recorded(past, self.plan.identity(self.info.identity)),
+            "recorded": recorded(
+                past, self.plan.identity(self.info.identity), self.plugins()
+            ),
         }
 
 
@@ -181,7 +204,7 @@ def _plain(value: object) -> object:
     return value if same else repr(value)
 
 
-def _absolute(form: object) -> Any:  # YAML
+def absolute(form: object) -> Any:  # YAML
     """Return the source's YAML form with paths that hold from any folder."""
     full = source_form(form)
     if full is None:
@@ -189,9 +212,9 @@ def _absolute(form: object) -> Any:  # YAML
     name, parameters = next(iter(full.items()))
     path = parameters.get("path")
     if isinstance(path, str) and "://" not in path:
-        parameters["path"] = os.path.abspath(path)  # keeps globs
+        parameters["path"] = os.path.abspath(os.path.expanduser(path))  # keeps globs
     elif isinstance(path, list):
-        parameters["path"] = [os.path.abspath(p) for p in path]
+        parameters["path"] = [os.path.abspath(os.path.expanduser(p)) for p in path]
     return {
         name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
     }

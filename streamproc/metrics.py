@@ -68,6 +68,13 @@ class Metrics:
     peak_bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __repr__(self) -> str:
+        c = self.counters
+        return (
+            f"<Metrics {c.admitted} admitted: {c.done} done, {c.failed} failed, "
+            f"{c.skipped} skipped, {c.pending} pending; {self.fps:.1f} fps>"
+        )
+
     @property
     def fps(self) -> float:
         """Frames committed by this process per second of its run."""

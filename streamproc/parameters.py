@@ -71,10 +71,16 @@ class Parameters:
     @cached_property
     def types(self) -> dict[str, Any]:
         """Annotations by name, resolved, bounds included."""
-        target = self._function
-        if inspect.isclass(target):
-            target = target.__init__
-        hints = typing.get_type_hints(target, include_extras=True)
+        target: Any = self._function
+        target = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
+        said = getattr(target, "__annotations__", {})
+        # of these alone: what is returned may be a word that names no type
+        own = {name: said[name] for name in self.items if name in said}
+        hints = typing.get_type_hints(
+            type("Own", (), {"__annotations__": own}),
+            getattr(target, "__globals__", {}),
+            include_extras=True,
+        )
         return {name: hints.get(name, Any) for name in self.items}
 
     @cached_property

@@ -240,6 +240,7 @@ def _instruction(step: Step, axes: Mapping[str, str], info: SourceInfo) -> Instr
         axes=given,
         windowed=step.role == "windowed",
         is_map=is_map,
+        is_foreign=step.is_foreign,
     )
 
 
@@ -258,8 +259,15 @@ def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
         if step.operator == "map" or any(i.name in free for i in step.inputs[:1]):
             free.add(step.name)
         if step.kind in _SMALL:
-            if step.operator == "measure" and step.name not in free:
-                _check_measured(step, axes)
+            if step.name not in free:
+                if step.operator == "measure":
+                    _check_measured(step, axes)
+                elif step.is_foreign and "c" in axes.get(step.inputs[0].name, ""):
+                    raise ConfigError(
+                        f"{step.name}: a {step.kind} has no channels, "
+                        f"{step.inputs[0].name!r} has axes "
+                        f"{axes[step.inputs[0].name]!r}; choose one with a channel step"
+                    )
             continue
         given = next((axes[i.name] for i in step.inputs if i.name in axes), info.axes)
         if step.operator == "project":

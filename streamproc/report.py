@@ -50,6 +50,15 @@ class Report:
         )
         return text + (f"; {self.reason}" if self.reason else "")
 
+    def __repr__(self) -> str:
+        return f"<Report {self}>"
+
+    def _repr_html_(self) -> str:
+        """Return the numbers as a notebook shows them."""
+        from .notebook import of_report
+
+        return of_report(self)
+
 
 def make_report(
     path: Path,

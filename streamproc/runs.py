@@ -7,7 +7,7 @@ from typing import Any
 
 from .config import Pipeline, build, parse, parse_options, read_yaml
 from .errors import RunFolderError
-from .folder import RunFolder, existing, fingerprint, new_folder
+from .folder import RunFolder, existing, fingerprint, new_folder, version_of
 from .job import Job, Saved, check_space, take_handles, title
 from .report import Report
 from .session import Run
@@ -36,7 +36,7 @@ def run(
     frames
         Stop after so many frames.
     **options
-        ``on_error``, ``log``, ``store``, ``limits`` as in the YAML file.
+        ``on_error``, ``log``, ``store``, ``limits``, ``sinks`` as in the YAML file.
 
     Returns
     -------
@@ -135,7 +135,8 @@ def resume(
 
 
 def _same_environment(folder: RunFolder, past: Mapping[str, str]) -> None:
-    now = fingerprint()
+    # a name that is no part of every fingerprint is a plugin's package
+    now = {**{name: version_of(name) for name in past}, **fingerprint()}
     changed = [
         f"{name} was {past.get(name, 'unknown')}, is {now[name]}"
         for name in now

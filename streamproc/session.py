@@ -24,6 +24,7 @@ from .execution.outbox import Emission, Outbox
 from .execution.protocol import Executor
 from .execution.threads import Threads
 from .folder import RunFolder
+from .follower import Observers
 from .job import Job
 from .metrics import Metrics
 from .plan import Plan, Segment
@@ -78,6 +79,15 @@ class Run:
         # not Thread.join: Ctrl-C inside it makes Python 3.11 take the thread for dead
         self._has_ended = threading.Event()
         threading.Thread(target=self._run, name="streamproc-run").start()
+
+    def __repr__(self) -> str:
+        return f"<Run {self.report()}>"
+
+    def _repr_html_(self) -> str:
+        """Return the progress and the numbers as a notebook shows them."""
+        from .notebook import of_run
+
+        return of_run(self)
 
     # --- what a user calls ------------------------------------------------------
 
@@ -157,6 +167,7 @@ class Run:
         """Do what Ctrl-C and SIGTERM do: drain; the second time, stop."""
         if self._ended == "interrupt":
             self._engine.stop()
+            self._observers.hurry()
         else:
             self._ended = "interrupt"
             self._engine.drain()
@@ -191,6 +202,7 @@ class Run:
         )
         if plan.streamed:
             self._outbox = Outbox(self._emit, self._listener_failed)
+        self._observers = Observers(job.observers, self.folder, job.tables)
         self._executor = _executor(options)
         self._read_counters()
         self._ledger.set("saved", json.dumps(list(job.saved)))
@@ -206,6 +218,7 @@ class Run:
             admitted=lambda: self._admitted,
             known_summary=self._last_summary(),
             failed=self._frame_failed,
+            committed=self._observers.wake,
         )
         self._engine = Engine(
             plan,
@@ -227,6 +240,7 @@ class Run:
         self.folder.log("start", f"{said} at frame {self._first}")
         self._ledger.set("clean", "no")
         self._ledger.set("state", "running")
+        self._observers.start()
 
     def _open_sink(self) -> Any:  # a plugin
         store, job = self.job.options.store, self.job
@@ -449,6 +463,7 @@ class Run:
                 counters = self.metrics.counters
                 settled = counters.admitted - counters.pending
                 self._ledger.set("synced_upto", str(settled))
+            self._observers.close()
             self._record_end()
         except (StreamprocError, OSError) as error:
             self._state, self._reason = "stopped", self._reason or one_line(error)
@@ -456,6 +471,7 @@ class Run:
             with contextlib.suppress(StreamprocError, OSError):
                 self._record_end()
         finally:
+            self._observers.close()  # where the store could not be closed
             with contextlib.suppress(Exception):
                 self._ledger.close()
             self.job.graph.source.close()
@@ -503,6 +519,7 @@ class Run:
                 f"listeners of streams failed on {self._listener_errors} value(s); "
                 "log.jsonl has the first ones"
             )
+        notes += self._observers.notes
         if self._undelivered:
             notes.append("a listener of a stream hangs; not all values were delivered")
         return tuple(notes)

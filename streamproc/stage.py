@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +48,8 @@ class Instruction:
     axes: str
     windowed: bool
     is_map: bool
+    #: a plugin's: its inputs are guarded and its results checked, as those of map
+    is_foreign: bool = False
 
 
 @dataclass(slots=True)
@@ -193,24 +196,41 @@ def run(
     inputs = [values[name] for name in instruction.inputs]
     if instruction.windowed:
         return instruction.function(*inputs, windows[instruction.name])
-    if instruction.is_map:
-        frames = [
+    function, parameters = instruction.function, dict(instruction.parameters)
+    is_foreign = instruction.is_map or instruction.is_foreign
+    if is_foreign:
+        inputs = [
             v.dataframe() if isinstance(v, Measurements) else _readonly(v)
             for v in inputs
         ]
-        value = _own(instruction.function, frames, instruction.parameters)
-        return normal(value, instruction.kind, instruction.name)
-    axes = instruction.axes
+        function = partial(_own, function)
+    axes = "" if instruction.is_map else instruction.axes
     if axes and "c" in trailing_axes(np.ndim(inputs[0]), axes):
         from .ops._operator import per_channel
 
-        parameters = dict(instruction.parameters)
-        return per_channel(instruction.function, tuple(inputs), parameters)
-    return instruction.function(*inputs, **instruction.parameters)
+        value = per_channel(function, tuple(inputs), parameters)
+    else:
+        value = function(*inputs, **parameters)
+    if not is_foreign:
+        return value
+    value = normal(value, instruction.kind, instruction.name)
+    if not instruction.is_map:
+        _check_axes(value, inputs[0], instruction.name)
+    return value
+
+
+def _check_axes(value: Any, given: Any, name: str) -> None:
+    """Refuse other axes than those given: channels would be taken for planes."""
+    are_pixels = isinstance(value, np.ndarray) and isinstance(given, np.ndarray)
+    if are_pixels and value.ndim != given.ndim:
+        raise FrameError(
+            f"step {name!r}: an operator keeps the axes of its first input, got shape "
+            f"{value.shape} from {given.shape}; use map for another number of axes"
+        )
 
 
 def _own(
-    function: Callable[..., Any], inputs: list[Any], parameters: Mapping[str, Any]
+    function: Callable[..., Any], /, *inputs: Any, **parameters: Any
 ) -> Any:  # whatever the function gives
     """Call a user's function; copy a result that it may write into once more.
 
@@ -268,7 +288,8 @@ def rehearse(stage: Stage, info: SourceInfo) -> dict[str, Any]:
     ]
     values: dict[str, Any] = {"source": np.zeros(shape, info.dtype)}
     for instruction in stage.instructions:
-        if instruction.is_map or not set(instruction.inputs) <= set(values):
+        foreign = instruction.is_map or instruction.is_foreign
+        if foreign or not set(instruction.inputs) <= set(values):
             continue
         windows = {instruction.name: np.zeros(shape, np.float64)}
         values[instruction.name] = run(instruction, values, windows)

@@ -1,20 +1,20 @@
 """From an operator's name to a step of the graph: lookup, kinds, parameters."""
 
 import importlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from .errors import ConfigError, nearest, one_line
+from .extension import KINDS, extension, said_kind
 from .frame import Kind
 from .graph import Step
 from .ordered import ORDERED
 from .parameters import Parameters
+from .plugins import installed
 
-KINDS = get_args(Kind)
 _WITH_ARTICLE: dict[str, str] = {
     "image": "an image",
     "mask": "a mask",
@@ -28,7 +28,27 @@ def operators() -> list[str]:
     """Return the names of all steps a graph may have, sorted."""
     from . import ops
 
-    return sorted({*ops.OPERATORS, *ORDERED, "map"})
+    return sorted({*ops.OPERATORS, *ORDERED, "map", *installed("operators")})
+
+
+def built_in(operator: str) -> bool:
+    """Return whether an operator is the engine's own: these names always win."""
+    from . import ops
+
+    return operator in ops.OPERATORS or operator in ORDERED or operator == "map"
+
+
+def first_parameter(operator: str) -> str | None:
+    """Return the parameter that a bare value sets in YAML."""
+    from . import ops
+
+    if operator == "map":
+        return "function"
+    if operator in ops.OPERATORS:
+        return ops.OPERATORS[operator].parameters.first
+    if operator in ORDERED or operator not in installed("operators"):
+        return None
+    return extension(operator).parameters.first
 
 
 def build(
@@ -53,6 +73,8 @@ def build(
     if operator in ORDERED:
         return _ordered(operator, name, inputs, parameters, path)
     spec = ops.OPERATORS.get(operator)
+    if spec is None and operator in installed("operators"):
+        return _extension(operator, name, inputs, parameters, path)
     if spec is None:
         raise ConfigError(
             f"{path}: no operator named {operator!r}{nearest(operator, operators())}"
@@ -162,6 +184,36 @@ def _ordered(
     )
 
 
+def _extension(
+    operator: str,
+    name: str,
+    inputs: tuple[Step, ...],
+    given: Mapping[str, Any],
+    path: str,
+) -> Step:
+    """Return the step of a plugin's operator."""
+    spec = extension(operator, path)
+    values = spec.parameters.check(given, owner=operator, path=path)
+    for key, value in values.items():
+        if not _is_plain(value):
+            raise ConfigError(
+                f"{path}.{key}: got a {type(value).__name__}, which YAML cannot hold; "
+                "parameters are numbers, text, lists or mappings of them"
+            )
+    _check_inputs(operator, inputs, spec.takes, 0, path)
+    call, kind = spec.function, spec.gives
+    return Step(name, operator, kind, "parallel", inputs, values, call, is_foreign=True)
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether YAML gives a value back as it is, lists for tuples."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(type(k) is str and _is_plain(v) for k, v in value.items())
+    return value is None or type(value) in (bool, int, float, str)
+
+
 @dataclass(frozen=True)
 class Function:
     """A user's function with its name, called on every frame."""
@@ -200,7 +252,8 @@ def _map(
             f"{path}.function: needs a function, as 'module:name' in YAML, "
             f"got {function!r}"
         )
-    kind = parameters.get("kind") or _annotated_kind(call)
+    said = getattr(call, "__annotations__", {}).get("return")
+    kind = parameters.get("kind") or said_kind(said) or "image"
     if kind not in KINDS:
         raise ConfigError(
             f"{path}.kind: must be one of {', '.join(KINDS)}, got {kind!r}"
@@ -212,18 +265,7 @@ def _map(
         k: v.item() if isinstance(v, np.generic) else v for k, v in keywords.items()
     }
     values = {"function": label, "kind": kind, "parameters": keywords}
-    return Step(name, "map", kind, "parallel", inputs, values, call)
-
-
-def _annotated_kind(function: Callable[..., Any]) -> Any:  # checked by the caller
-    word = getattr(function, "__annotations__", {}).get("return")
-    if isinstance(word, str):
-        # as `from __future__ import annotations` leaves it
-        inside = re.fullmatch(r"(?:\w+\.)?Literal\[(.*)\]", word)
-        word = (inside[1] if inside else word).strip("'\"")
-    elif getattr(word, "__origin__", None) is Literal or get_args(word):
-        word = next(iter(get_args(word)), None)
-    return word if word in KINDS else "image"
+    return Step(name, "map", kind, "parallel", inputs, values, call, is_foreign=True)
 
 
 def name_of(function: Callable[..., Any]) -> str:

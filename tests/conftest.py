@@ -11,6 +11,9 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True, database=None)
 settings.load_profile("gate" if os.environ.get("CI") else "here")
 
+#: another distribution, whose own tests `test_plugin_example` runs
+collect_ignore = ["plugin_example"]
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

@@ -245,7 +245,8 @@ def test_info_of_a_source(command: Command) -> None:
     assert (code, err) == (0, "streamproc: drew frame 0 in a.png\n")
     found = json.loads(out)
     assert list(found) == [
-        "shape", "dtype", "axes", "frames", "pixel_size_um", "fps", "live", "metadata",
+        "shape", "dtype", "axes", "frames", "pixel_size_um", "fps", "live", "channels",
+        "metadata",
     ]  # fmt: skip
     assert found["shape"] == [32, 48]
     assert found["dtype"] == "uint16"

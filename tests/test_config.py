@@ -172,7 +172,13 @@ REFUSED = {
     "on_full_log: drop_oldest": "on_full_log 'drop_oldest' is not supported by this",
     "on_full_log: fail": "on_full_log 'fail' is not supported by this version yet",
     "adjustable: [smooth.sigma]": "adjustable: adjustable parameters are not supp",
-    "sinks: [{parquet: {tables: [cells]}}]": "sinks: sinks are not supported by this",
+    # sinks
+    "sinks: [parqet]": "sinks: no sink named 'parqet'; did you mean 'parquet'?",
+    "sinks: [{parquet: {row: 5}}]": "sinks.parquet.row: sink 'parquet' has no parame",
+    "sinks: [{parquet: {rows: 0}}]": "sinks.parquet.rows must be >= 1, got 0",
+    "sinks: [{ome-zarr: {}}]": "sinks.ome-zarr: 'ome-zarr' holds the images of every",
+    "sinks: [{parquet: {}, b: {}}]": "sinks: each needs one name with its parameters",
+    "sinks: parquet": "sinks: must be a list of sinks, got 'parquet'",
     # unknown keys
     "on_eror: stop": "on_eror: unknown key; did you mean 'on_error'?",
     "limits: {memry: 1}": "limits.memry: unknown key; did you mean 'memory'?",

@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 
 from streamproc.errors import FrameError, StoreError
-from streamproc.picture import LONGEST, draw, flat, stretch, write
+from streamproc.picture import (
+    LONGEST,
+    MASK,
+    Pen,
+    axes_said,
+    draw,
+    flat,
+    label_colours,
+    limits,
+    mask_colours,
+    stretch,
+    write,
+)
 
 
 @pytest.fixture
@@ -66,19 +78,20 @@ def test_small_ones_grow_by_whole_numbers_and_large_ones_shrink() -> None:
     assert draw(np.zeros((1, 1), np.uint8), "yx").shape == (1024, 1024, 3)
 
 
-def test_outlines_are_one_pixel_inside_and_of_two_colours(
+def test_outlines_are_half_a_pixel_inside_and_of_two_colours(
     plane: np.ndarray, labels: np.ndarray
 ) -> None:
     picture = draw(plane, "yx", labels=labels)
     factor = picture.shape[0] // 60
     coloured = ~grey(picture)
+    thick = round(factor / 2)
     for top, left in ((10, 10), (30, 50)):
         side = 20 * factor
         square = coloured[top * factor :, left * factor :][:side, :side]
         rim = np.ones((side, side), bool)
-        rim[1:-1, 1:-1] = False
+        rim[thick:-thick, thick:-thick] = False
         np.testing.assert_array_equal(square, rim)
-    assert coloured.sum() == 2 * (4 * 20 * factor - 4)
+    assert coloured.sum() == 2 * 4 * thick * (20 * factor - thick)
     assert len(np.unique(picture[coloured], axis=0)) == 2
 
 
@@ -87,7 +100,7 @@ def test_objects_that_touch_are_told_apart() -> None:
     labels[10:30, 10:20], labels[10:30, 20:30] = 70_000, 70_001
     picture = draw(np.zeros((40, 40), np.uint8), "yx", labels=labels)
     row = picture[picture.shape[0] // 2]
-    assert (~grey(row)).sum() == 4
+    assert (~grey(row)).sum() == 4 * (picture.shape[0] // 40 // 2)
     assert len(np.unique(row[~grey(row)], axis=0)) == 2
 
 
@@ -157,3 +170,94 @@ def test_writing(tmp_path: Path, plane: np.ndarray) -> None:
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png")), picture)
     with pytest.raises(StoreError, match=r"cannot write .*choose another file"):
         write(tmp_path / "none" / "a.png", picture)
+
+
+@pytest.mark.parametrize(
+    ("side", "thick"), [(50, 10), (128, 4), (512, 2), (1000, 2), (3000, 1)]
+)
+def test_outlines_grow_with_the_picture(side: int, thick: int) -> None:
+    labels = np.zeros((side, side), np.uint32)
+    labels[side // 4 : side // 2, side // 4 : side // 2] = 3
+    picture = draw(np.zeros((side, side), np.uint8), "yx", labels=labels)
+    row = ~grey(picture)[round(0.375 * picture.shape[0])]
+    begin = np.flatnonzero(row)[0]
+    assert row[begin : begin + 2 * thick].sum() == thick
+
+
+def test_outlines_of_bent_objects_are_as_thick_everywhere() -> None:
+    from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped]
+
+    y, x = np.mgrid[:1024, :1024]
+    ball = ((y - 500) ** 2 + (x - 400) ** 2 < 200**2).astype(np.uint32)
+    rim = ~grey(draw(np.zeros((1024, 1024), np.uint8), "yx", labels=ball))
+    depth = distance_transform_edt(ball)
+    np.testing.assert_array_equal(rim[(depth > 0) & (depth <= 2)], True)
+    assert not rim[(depth == 0) | (depth > 3)].any()
+
+
+def test_the_scale_bar_hides_little(plane: np.ndarray) -> None:
+    image = np.full((512, 512), 100, np.uint8)
+    image[0, :2] = 0, 255
+    bare = draw(image, "yx")
+    barred = draw(image, "yx", pixel_size_um={"x": 0.65})
+    changed = (bare != barred).any(axis=-1)
+    assert 0 < changed.mean() < 0.006
+    where = np.argwhere(changed)
+    assert where[:, 0].min() > 0.9 * len(bare)
+    # legible on black and on white: both are there
+    colours = barred[changed]
+    assert (colours == 255).all(axis=-1).any()
+    assert (colours == 0).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_the_scale_bar_is_seen_on_black_and_on_white(value: int) -> None:
+    image = np.full((3, 300, 400), value, np.uint8)
+    bare = draw(image, "cyx")
+    barred = draw(image, "cyx", pixel_size_um={"x": 0.65})
+    assert (bare != barred).any(axis=-1).sum() > 500
+
+
+def test_text_has_a_micro_sign() -> None:
+    def ink(text: str) -> np.ndarray:
+        picture = np.zeros((60, 120, 3), np.uint8)
+        with Pen(picture) as pen:
+            pen.write((5, 5), text, 40, "white")
+        return picture[..., 0] > 127
+
+    micro, letter = ink("µ"), ink("u")
+    assert (micro & letter).sum() == letter.sum()
+    tail = np.argwhere(micro & ~letter)
+    assert tail[:, 0].min() >= np.argwhere(letter)[:, 0].max() - 12
+    assert tail[:, 1].max() < np.argwhere(letter)[:, 1].mean()
+    np.testing.assert_array_equal(ink("日"), ink("?"))
+
+
+def test_axes_are_said() -> None:
+    assert axes_said(np.zeros((4, 5)), "yx") == []
+    assert axes_said(np.zeros((7, 4, 5)), "zyx") == ["z: maximum of 7 planes"]
+    two = np.zeros((2, 7, 4, 5))
+    assert axes_said(two, "czyx")[1] == "c: 2 as green + magenta"
+    many = np.zeros((9, 4, 5))
+    assert axes_said(many, "cyx")[0].startswith("c: first 5 as green + magenta")
+    assert axes_said(np.zeros((3, 4, 5), np.uint8), "cyx") == []
+
+
+def test_masks_and_labels_in_colours() -> None:
+    labels = np.zeros((2, 6, 6), np.uint32)
+    labels[0, 1, 1], labels[1, 4, 4], labels[1, 2, 2] = 1, 2**32 - 1, 7
+    drawn = label_colours(labels)
+    assert {tuple(c) for c in drawn.reshape(-1, 3)} >= {(0, 0, 0)}
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) == 4
+    marked = mask_colours((labels > 0).astype(np.uint8))
+    np.testing.assert_array_equal(
+        (marked == MASK).all(axis=-1), (labels > 0).any(axis=0)
+    )
+
+
+def test_limits_are_percentiles_of_what_is_finite() -> None:
+    values = np.arange(1001, dtype=np.float64)
+    assert limits(values) == pytest.approx((5, 998))
+    values[:2] = np.nan, np.inf
+    assert limits(values) == pytest.approx(np.percentile(values[2:], (0.5, 99.8)))
+    assert np.isnan(limits(np.full((2, 2), np.nan))).all()

@@ -16,7 +16,7 @@ from streamproc.steps import operators
 
 HANDLES = (graph.Image, graph.Mask, graph.Labels, graph.Table, graph.Value)
 #: Methods that are no operator of that name.
-OWN = {"map", "apply", "stream", "is_streamed", "name"}
+OWN = {"map", "apply", "preview", "stream", "is_streamed", "name"}
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -61,7 +61,7 @@ def test_type_checkers_see_the_same_names() -> None:
 def test_no_module_hides_a_public_name() -> None:
     # importing streamproc.x binds x on the package, over whatever x was
     modules = {m.name for m in pkgutil.iter_modules(sp.__path__)}
-    assert modules & set(sp.__all__) == {"ops"}
+    assert modules & set(sp.__all__) == {"ops", "testing"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -3,19 +3,16 @@
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-import tifffile
 
 import streamproc as sp
+from tests.blocks import LANGUAGES, blocks, run_page, write_data
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -32,84 +29,30 @@ NOT_RUN = {
 }
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, its text and the line it begins at."""
-
-    language: str
-    text: str
-    line: int
-
-
-def blocks(text: str = TEXT) -> list[Block]:
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    return [Block(m[1], m[2], text[: m.start()].count("\n") + 1) for m in found]
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with what the README takes for granted: movie.tif and plate/."""
     monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(1)
-    frames = rng.poisson(20, (6, 64, 80)).astype(np.uint16)
-    for t, frame in enumerate(frames):
-        frame[10:22, 8 + 4 * t : 20 + 4 * t] += 300
-        frame[40:48, 60 - 3 * t : 70 - 3 * t] += 200
-    tifffile.imwrite("movie.tif", frames, photometric="minisblack")
-    Path("plate").mkdir()
-    for t, frame in enumerate(frames):
-        cv2.imwrite(f"plate/well_{t}.png", frame)
+    write_data(tmp_path)
     return tmp_path
 
 
-def shell(block: Block) -> None:
-    folder = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.text],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, f"README:{block.line}\n{done.stdout}{done.stderr}"
-
-
-def sql(block: Block) -> None:
-    db = sqlite3.connect("file:RUN/run.sqlite?mode=ro", uri=True)
-    try:
-        for statement in filter(str.strip, block.text.split(";")):
-            assert db.execute(statement).fetchall(), f"README:{block.line} {statement}"
-    finally:
-        db.close()
-
-
 def test_every_block_runs(folder: Path) -> None:
-    names: dict[str, Any] = {"__name__": "readme"}
-    for block in blocks():
-        if block.language == "python":
-            code = compile("\n" * block.line + block.text, str(README), "exec")
-            exec(code, names)
-        elif block.language == "yaml":
-            Path("nuclei.yaml").write_text(block.text, encoding="utf-8")
-        elif block.language == "sql":
-            sql(block)
-        elif block.text.split()[0] not in NOT_RUN:
-            shell(block)
+    run_page(README, NOT_RUN)
     assert Path("nuclei.png").stat().st_size > 1000
 
 
 def test_blocks_have_a_language_that_is_run() -> None:
-    assert {b.language for b in blocks()} <= {"shell", "python", "yaml", "sql"}
+    assert {b.language for b in blocks(TEXT)} <= LANGUAGES
 
 
 def test_what_is_not_run_is_there() -> None:
-    first = {b.text.split()[0] for b in blocks() if b.language == "shell"}
+    first = {b.text.split()[0] for b in blocks(TEXT) if b.language == "shell"}
     assert set(NOT_RUN) <= first
 
 
 def test_the_two_commands_come_first() -> None:
-    first = next(b for b in blocks() if b.language == "shell")
+    first = next(b for b in blocks(TEXT) if b.language == "shell")
     assert first.text.splitlines() == COMMANDS
 
 
@@ -144,7 +87,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 def test_how_to_contribute_works(folder: Path) -> None:
     text = (README.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    operator, source = (b.text for b in blocks(text) if b.language == "python")
+    operator, source, *_ = (b.text for b in blocks(text) if b.language == "python")
     here: dict[str, Any] = {
         "__name__": "streamproc.ops.example",
         "__package__": "streamproc.ops",
@@ -164,15 +107,47 @@ def test_how_to_contribute_works(folder: Path) -> None:
     assert pixels.mean(axis=(1, 2)).tolist() == [0, 1, 2]
 
 
+def test_a_plugin_as_shown_keeps_its_contracts(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (README.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    python = (b.text for b in blocks(text) if b.language == "python")
+    _, source, operator, tests = python
+    package = tmp_path / "installed" / "my_package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "ramp.py").write_text(source)
+    (package / "spots.py").write_text(operator)
+    info = package.parent / "my_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: m\nVersion: 1.0\n")
+    points = next(b.text for b in blocks(text) if b.language == "toml")
+    known = re.findall(r'entry-points\."(.*)"\]\n(\w+) = "(.*)"', points)
+    lines = [f"[{group}]\n{name} = {value}\n" for group, name, value in known]
+    (info / "entry_points.txt").write_text("".join(lines))
+    assert len(lines) == 2
+    (tmp_path / "test_mine.py").write_text(tests)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(package.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_pictures_are_small() -> None:
-    pictures = [p for p in (README.parent / "docs").rglob("*") if p.is_file()]
+    made = {"_build", "generated"}
+    found = (README.parent / "docs").rglob("*.png")
+    pictures = [p for p in found if not made & set(p.parts)]
     assert pictures
     assert sum(p.stat().st_size for p in pictures) < 300_000
 
 
 def test_a_mistake_is_answered_as_shown(folder: Path) -> None:
     (answer,) = re.findall(r"`(graph\..*?did you mean .*?)`", TEXT)
-    pipeline = next(b.text for b in blocks() if b.language == "yaml")
+    pipeline = next(b.text for b in blocks(TEXT) if b.language == "yaml")
     Path("wrong.yaml").write_text(pipeline.replace("sigma: 1", "sigm: 1"))
     command = [sys.executable, "-m", "streamproc", "check", "wrong.yaml"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -9,7 +9,8 @@ import typer
 OK, ERROR, REFUSED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 To = Annotated[
-    Path | None, typer.Option("--to", help="Run folder [runs/<UTC time>-<name>].")
+    Path | None,
+    typer.Option("--to", help="Run folder (default: runs/<UTC time>-<name>)."),
 ]
 Frames = Annotated[int | None, typer.Option(help="Stop after so many frames.")]
 ExecutorOption = Annotated[

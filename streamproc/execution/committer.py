@@ -47,8 +47,8 @@ class Committer:
     """One thread's work: the order below is what survives a loss of power.
 
     Chunks of the whole group, all arrays → one sync per file → index blocks → one
-    SQLite transaction → streams. ``release_log`` is told up to which frame the raw
-    log is no longer needed.
+    SQLite transaction → ``committed`` is called → streams. ``release_log`` is told up
+    to which frame the raw log is no longer needed.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Committer:
         admitted: Callable[[], int],
         failed: Callable[[int, str, BaseException | None], None],
         known_summary: Sequence[tuple[Any, ...]] = (),
+        committed: Callable[[], None] | None = None,
     ) -> None:
         self.frame_bytes = frame_bytes
         self._plan = plan
@@ -76,6 +77,7 @@ class Committer:
         self._release_log = release_log
         self._admitted = admitted
         self._failed = failed
+        self._committed = committed
         self._summary = Summary(known_summary)
         self._gaps: list[Gap] = []
         self._tables: dict[str, tuple[str, ...]] = {}
@@ -249,6 +251,8 @@ class Committer:
             self._release_log(entries[-1].ref.frame + 1)
 
     def _tell(self, entries: Sequence["Entry"]) -> None:
+        if self._committed is not None:
+            self._committed()
         if self._outbox is None:
             return
         for entry in entries:

@@ -132,14 +132,20 @@ def per_channel(
 ) -> Array:
     """Apply a kernel to every channel of its array inputs; stack on the same axis.
 
+    An input with fewer axes than the first one has no channels, and goes to each.
+
     Raises
     ------
     ConfigError
         The results are tables: measure one channel, or give it as intensity.
     """
+    count, ndim = np.shape(inputs[0])[axis], np.ndim(inputs[0])
+    split = (
+        np.moveaxis(i, axis, 0) if np.ndim(i) == ndim else [i] * count for i in inputs
+    )
     channels = [
         kernel(*(np.ascontiguousarray(c) for c in planes), **parameters)
-        for planes in zip(*(np.moveaxis(i, axis, 0) for i in inputs), strict=True)
+        for planes in zip(*split, strict=True)
     ]
     if not isinstance(channels[0], np.ndarray):
         raise ConfigError("tables have no channel axis: choose one channel first")

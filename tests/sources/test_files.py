@@ -288,8 +288,8 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Files(str(tmp_path))
 
 
-def test_batch_comes_later(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="batch: true comes in a later version"):
+def test_a_batch_is_no_one_source(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"batch: true .*; use sp.run_batch\(\)"):
         Files(str(tmp_path), batch=True)
 
 

@@ -497,3 +497,79 @@ def test_a_missing_frame_is_a_frame_error(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match="no frame 3; there are 3"):
         Files(str(tmp_path / "a.tif")).read(3)
     assert math.prod(Files(str(tmp_path / "a.tif")).info.shape) == 33 * 20
+
+
+NAMES = ["DAPI", "GFP"]
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata"),
+    [
+        ("a.ome.tif", {"Channel": {"Name": NAMES}}),
+        ("a.tif", {"Labels": NAMES}),
+        ("b.tif", {"Labels": [f"c:{i % 2 + 1}/2 - {NAMES[i % 2]}" for i in range(12)]}),
+    ],
+)
+def test_channels_have_names(
+    tmp_path: Path, name: str, metadata: dict[str, object]
+) -> None:
+    data = np.arange(2 * 3 * 2 * 20 * 30, dtype=np.uint16).reshape(2, 3, 2, 20, 30)
+    metadata = {"axes": "TZCYX", **metadata}
+    tifffile.imwrite(
+        tmp_path / name,
+        data,
+        photometric="minisblack",
+        metadata=metadata,
+        imagej=not name.endswith("ome.tif"),
+    )
+    info = Files(str(tmp_path / name)).info
+    assert (info.axes, info.channels) == ("czyx", ("DAPI", "GFP"))
+    assert np.array_equal(
+        Files(str(tmp_path / name)).read(1).pixels, data[1].swapaxes(0, 1)
+    )
+    one = Files(str(tmp_path / name), channel=1).info
+    assert (one.channels, one.metadata["channel"]) == ((), "GFP")
+
+
+def test_channels_that_labels_do_not_tell_apart(tmp_path: Path) -> None:
+    data = np.zeros((2, 20, 30), np.uint8)
+    for labels in (["a", "a"], ["c:1/2", "c:2/2"], ["a"]):
+        metadata = {"axes": "CYX", "Labels": labels}
+        tifffile.imwrite(tmp_path / "a.tif", data, imagej=True, metadata=metadata)
+        info = Files(str(tmp_path / "a.tif")).info
+        assert (info.axes, info.channels) == ("cyx", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "shape", "frames", "pixel_size", "interval"),
+    [
+        ("anchor_nuclei_downsampled.tiff", "yx", (912, 630), 1, {}, None),
+        (
+            "xyt_calibrated_16bit__golgi_bfa_sum_projection.tif",
+            *("yx", (137, 147), 30, {"y": 0.351435, "x": 0.351435}, 59.86),
+        ),
+        (
+            "xyz_8bit__nuclei_autothresh.tif",
+            *("zyx", (37, 118, 132), 1, {"z": 4.0, "y": 0.828643, "x": 0.828643}),
+            None,
+        ),
+    ],
+)
+def test_images_of_a_course(
+    data: Path,
+    name: str,
+    axes: str,
+    shape: tuple[int, ...],
+    frames: int,
+    pixel_size: dict[str, float],
+    interval: float | None,
+) -> None:
+    path = data / "neubias_formats" / name
+    source = Files(str(path))
+    info = source.info
+    assert (info.axes, info.shape, info.frames) == (axes, shape, frames)
+    assert info.pixel_size_um == pytest.approx(pixel_size, abs=1e-6)
+    assert info.fps == (pytest.approx(1 / interval) if interval else None)
+    expected = tifffile.imread(path).reshape(frames, *shape)
+    for index in range(frames):
+        assert np.array_equal(source.read(index).pixels, expected[index])

@@ -1,0 +1,75 @@
+"""``streamproc preview``: one frame through a pipeline, each step as a picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamproc.errors import FrameError
+
+from .common import (
+    INCOMPLETE,
+    OK,
+    FileArgument,
+    Settings,
+    SourceOption,
+    Stopped,
+    note,
+)
+
+if TYPE_CHECKING:
+    from streamproc.config import Pipeline
+
+
+def preview(
+    file: FileArgument,
+    frame: Annotated[
+        int, typer.Option(min=0, help="The frame, or image of a batch, from 0.")
+    ] = 0,
+    png: Annotated[
+        Path, typer.Option(help="Draw the sheet here, over what is there.")
+    ] = Path("preview.png"),
+    source: SourceOption = None,
+    settings: Settings = None,
+) -> int:
+    """Run one frame through a pipeline and draw what every step gives."""
+    from streamproc import preview as library
+    from streamproc import terminal
+    from streamproc.batch import is_batch
+    from streamproc.config import build, override, parse, read_yaml
+    from streamproc.inspection import source_argument
+
+    given = read_yaml(file)
+    if source is not None:
+        given["source"] = source_argument(source)
+    for setting in settings or []:
+        override(given, setting)
+    pipeline, number = parse(given, str(file)), frame
+    if is_batch(pipeline):
+        pipeline, number = _one(pipeline, frame), 0
+    graph, _ = build(pipeline)
+    graph.form = pipeline.source
+    try:
+        seen = library.preview(graph, number)
+    finally:
+        graph.source.close()
+    seen.save(png)
+    print(seen)
+    on = terminal.console()
+    if on is not None:
+        terminal.show_tiles(seen.tiles, on)
+    note(f"drew frame {frame} in {png}")
+    if seen.errors:
+        name, error = next(iter(seen.errors.items()))
+        raise Stopped(INCOMPLETE, f"step {name!r} failed on frame {frame}: {error}")
+    return OK
+
+
+def _one(pipeline: "Pipeline", number: int) -> "Pipeline":
+    """Return the pipeline of one image of a batch."""
+    from streamproc.batch import images_of, one
+
+    images = images_of(pipeline)
+    if number >= len(images):
+        raise FrameError(f"no image {number}; the batch has {len(images)}, from 0")
+    return one(pipeline, images[number][1])

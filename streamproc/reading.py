@@ -1,0 +1,114 @@
+"""Arrays and tables of a run folder, read while they grow."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import nearest
+from .folder import connect_readonly
+from .frame import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import zarr
+
+#: Seconds between attempts to read a shard that is being written.
+_WAITS = (0.001, 0.01, 0.1, 0.5)
+
+
+class Stack:
+    """The first ``count`` frames of a zarr array, for dask."""
+
+    def __init__(self, array: "zarr.Array[Any]", count: int) -> None:
+        self._array = array
+        self.dtype = np.dtype(array.dtype)
+        self.shape = (count, *array.shape[1:])
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, index: Any) -> Array:  # as numpy takes it
+        return pixels(self._array, index)
+
+
+def pixels(array: "zarr.Array[Any]", index: Any) -> Array:
+    """Read; again where a shard was written just then and its checksum is torn."""
+    for wait in _WAITS:
+        try:
+            return np.asarray(array[index])
+        except (ValueError, OSError):
+            time.sleep(wait)
+    return np.asarray(array[index])
+
+
+class Arrays(Mapping[str, "zarr.Array[Any]"]):
+    """Level 0 of images in one folder, by name, opened when asked for."""
+
+    def __init__(self, root: Path, names: list[str]) -> None:
+        self._root, self._names = root, names
+
+    def __getitem__(self, name: str) -> "zarr.Array[Any]":
+        import zarr
+
+        if name not in self._names:
+            raise KeyError(f"no image {name!r}{nearest(name, self._names)}")
+        return zarr.open_array(self._root / name / "0", mode="r")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class Tables(Mapping[str, "pd.DataFrame"]):
+    """Saved tables, by name, read when asked for."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = ledger
+
+    def _names(self) -> list[str]:
+        with closing(connect_readonly(self._ledger)) as db:
+            rows = db.execute('SELECT DISTINCT "table" FROM columns ORDER BY 1')
+            return [row[0] for row in rows]
+
+    def __getitem__(self, name: str) -> "pd.DataFrame":
+        names = self._names()
+        if name not in names:
+            raise KeyError(f"no table {name!r}{nearest(name, names)}")
+        return read_table(self._ledger, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+
+def read_table(ledger: Path, name: str, frames: range | None = None) -> "pd.DataFrame":
+    """Read a saved table; ``frames`` ascend or are none."""
+    import pandas as pd
+
+    quoted = '"' + name.replace('"', '""') + '"'
+    some = "" if frames is None else "WHERE frame BETWEEN ? AND ? "
+    values = () if frames is None else (frames.start, frames.stop - 1)
+    if frames is not None and frames.step > 1:
+        some += f"AND (frame - {frames.start}) % {frames.step} = 0 "
+    found = query(ledger, f"SELECT * FROM {quoted} {some}ORDER BY frame, label", values)
+    # what pandas cannot tell from the values, where there are none
+    types = {"INTEGER": "int64", "REAL": "float64", "TEXT": pd.Series([""]).dtype}
+    with closing(connect_readonly(ledger)) as db:
+        for row in db.execute(f"PRAGMA table_info({quoted})").fetchall():
+            if found[row[1]].dtype == object:
+                found[row[1]] = found[row[1]].astype(types[row[2]], errors="ignore")
+    return found
+
+
+def query(ledger: Path, sql: str, values: tuple[Any, ...] = ()) -> "pd.DataFrame":
+    """Return the rows of one SELECT, as they are now."""
+    import pandas as pd
+
+    with closing(connect_readonly(ledger)) as db:
+        return pd.read_sql_query(sql, db, params=values)

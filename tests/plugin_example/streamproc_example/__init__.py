@@ -1,0 +1,1 @@
+"""A source, a sink and operators for streamproc, as another package brings them."""
