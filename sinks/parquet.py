@@ -94,7 +94,7 @@ class _Parts:
 
     def _begin(self) -> int:
         """Return the frame behind the last full part; one that is short grows."""
-        import pyarrow.parquet as pq
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]  # untyped
 
         found = sorted(self._folder.glob("part-*.parquet"))
         if not found:

@@ -19,8 +19,8 @@ from . import _recording
 from ._colour import Choice
 
 if TYPE_CHECKING:
-    from czifile import CziFile
-    from czifile.czifile import DirectoryEntryDV, SubBlockSegment
+    from czifile import CziFile  # type: ignore[import-untyped]  # untyped
+    from czifile.czifile import DirectoryEntryDV, SubBlockSegment  # type: ignore[import-untyped]  # untyped
 
 #: What the package raises on files that are damaged or none of Zeiss'.
 _DAMAGE = (
@@ -328,7 +328,7 @@ def _zstd(block: "SubBlockSegment", entry: "DirectoryEntryDV") -> Array:
     Kind 6 has a header: its own length, then chunks, of which 1 says whether the
     low bytes of all pixels come before the high ones.
     """
-    from numcodecs import zstd
+    from numcodecs import zstd  # type: ignore[import-untyped]  # untyped
 
     raw, apart = block.data(raw=True), False
     if entry.compression == _ZSTD_PACKED:

@@ -16,7 +16,7 @@ from . import _recording
 from ._colour import Choice
 
 if TYPE_CHECKING:
-    import pims
+    import pims  # type: ignore[import-untyped]  # untyped
 
 #: Readers by suffix; the others are named by whoever wants them.
 _READERS = {".seq": "NorpixSeq", ".cine": "Cine", ".spe": "SpeStack"}

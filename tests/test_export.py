@@ -18,7 +18,7 @@ import ome_types
 import pandas as pd
 import pytest
 import tifffile
-from pyarrow import parquet
+from pyarrow import parquet  # type: ignore[import-untyped]  # untyped
 
 import streamproc as sp
 from streamproc import picture

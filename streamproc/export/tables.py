@@ -31,7 +31,7 @@ def write_parquet(saved: Saved, table: str, path: Path) -> None:
         pyarrow is not installed.
     """
     try:
-        import pyarrow as pa
+        import pyarrow as pa  # type: ignore[import-untyped]  # untyped
         from pyarrow import parquet
     except ImportError as error:
         raise MissingDependency(

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds  # type: ignore[import-untyped]  # untyped
+import pyarrow.parquet as pq  # type: ignore[import-untyped]  # untyped
 import pytest
 import yaml
 from streamproc.sinks.parquet import Parquet

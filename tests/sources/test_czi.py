@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numcodecs import zstd
+from numcodecs import zstd  # type: ignore[import-untyped]  # untyped
 from streamproc.sources.czi import Czi
 
 import streamproc as sp
