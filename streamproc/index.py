@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -119,9 +119,9 @@ class Index:
 
     def _set(self, row: ImageRow) -> None:
         self._db.execute(
-            "UPDATE images SET path=?2, state=?3, frames=?4, objects=?5, error=?6, "
-            "run=?7 WHERE image=?1",
-            astuple(row),
+            "UPDATE images SET path=:path, state=:state, frames=:frames, "
+            "objects=:objects, error=:error, run=:run WHERE image=:image",
+            asdict(row),
         )
 
     def _join(self, image: str, table: str) -> None:
