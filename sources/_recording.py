@@ -1,26 +1,71 @@
 """What recordings that are read at random have in common."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import xxhash
 
 from streamproc.errors import FrameError, SourceError, nearest
-from streamproc.frame import Array, Frame, Gap, Source, Unreadable
+from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
 
 from . import _pixels
 from ._colour import Choice
 
+T = TypeVar("T")
 
-def items(source: Source, start: int) -> Iterator[Frame | Unreadable | Gap]:
-    """Yield every frame from ``start`` on; those that cannot be read are named."""
-    for index in range(start, source.info.frames or 0):
-        try:
-            yield source.read(index)
-        except FrameError as error:
-            yield Unreadable(index, str(error))
+
+class Recording(Generic[T]):
+    """A recording that is read at random, by one reader at a time.
+
+    A subclass calls `__init__` first, sets ``info`` and gives `read`. What it keeps
+    open is ``_open``, reached under ``_lock``: it opens when it is read, and stays
+    behind when the source travels to another process.
+    """
+
+    info: SourceInfo
+    _open: T | None = None
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
+        """Yield every frame from ``start`` on; those that cannot be read are named."""
+        for index in range(start, self.info.frames or 0):
+            try:
+                yield self.read(index)
+            except FrameError as error:
+                yield Unreadable(index, str(error))
+
+    def read(self, index: int) -> Frame:
+        """Return the frame at ``index``, from any thread."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Do nothing: a recording ends by itself."""
+
+    def close(self) -> None:
+        """Close what is open; it opens again when it is read."""
+        with self._lock:
+            close = getattr(self._open, "close", None)
+            if close is not None:
+                close()
+            self._open = None
+
+    def __del__(self) -> None:
+        if hasattr(self, "_lock"):
+            self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but what is open."""
+        left_out = ("_lock", "_open")
+        return {k: v for k, v in vars(self).items() if k not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state; the recording opens when it is read."""
+        self.__dict__.update(state, _lock=threading.Lock())
 
 
 def within(index: int, frames: int | None) -> None:
@@ -143,8 +188,3 @@ def identity(kind: str, told: object, pixels: Array) -> str:
     little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     content.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
     return f"{kind}:{content.hexdigest()}"
-
-
-def state(source: object, *left_out: str) -> dict[str, Any]:
-    """Return what another process needs of a source: no locks, no open files."""
-    return {k: v for k, v in vars(source).items() if k not in left_out}

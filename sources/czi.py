@@ -2,18 +2,16 @@
 
 import datetime
 import struct
-import threading
 import warnings
 import zlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from xml.etree import ElementTree
 
 import numpy as np
 from annotated_types import Ge, Gt
 
 from streamproc.errors import FrameError, MissingDependency, SourceError, one_line
-from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
+from streamproc.frame import Array, Frame, SourceInfo
 
 from . import _recording
 from ._colour import Choice
@@ -41,7 +39,7 @@ _ZSTD, _ZSTD_PACKED = 5, 6
 _KNOWN = "STZCMYX0"
 
 
-class Czi:
+class Czi(_recording.Recording["CziFile"]):
     """Read a Zeiss CZI file.
 
     Time points are frames, with axes c and z where the file has several channels
@@ -90,9 +88,8 @@ class Czi:
         pixel_size_um: Annotated[float, Gt(0)] | None = None,
         fps: Annotated[float, Gt(0)] | None = None,
     ) -> None:
+        super().__init__()
         self._path = _recording.one_file(path)
-        self._lock = threading.Lock()
-        self._open: CziFile | None = None
         try:
             self.info = self._describe(scene, (color, channel), pixel_size_um, fps)
         except (*_DAMAGE, _damage()) as error:
@@ -102,10 +99,6 @@ class Czi:
             raise SourceError(
                 f"{path} cannot be read as CZI: {one_line(error)}; is it complete?"
             ) from None
-
-    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
-        """Yield every frame from position ``start`` on, in order."""
-        return _recording.items(self, start)
 
     def read(self, index: int) -> Frame:
         """Return the frame at ``index``, from any thread.
@@ -118,28 +111,6 @@ class Czi:
         _recording.within(index, self.info.frames)
         pixels, _ = self._pixels(index)
         return Frame(pixels, index, self._time(index))
-
-    def stop(self) -> None:
-        """Do nothing: a file ends by itself."""
-
-    def close(self) -> None:
-        """Close the file; it opens again when it is read."""
-        with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
-
-    def __del__(self) -> None:
-        if hasattr(self, "_open"):
-            self.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the open file."""
-        return _recording.state(self, "_lock", "_open")
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state; the file opens when it is read."""
-        self.__dict__.update(state, _lock=threading.Lock(), _open=None)
 
     def _describe(
         self,

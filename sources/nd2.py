@@ -1,15 +1,14 @@
 """Frames of Nikon's ND2 files, read by the package nd2."""
 
 import struct
-import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
 from streamproc.errors import FrameError, MissingDependency, SourceError, one_line
-from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
+from streamproc.frame import Array, Frame, SourceInfo
 
 from . import _recording
 from ._colour import Choice
@@ -34,7 +33,7 @@ _DAMAGE = (
 _EPOCH_DAY = 2440587.5
 
 
-class Nd2:
+class Nd2(_recording.Recording["ND2File"]):
     """Read a Nikon ND2 file.
 
     Time points are frames, with axes c and z where the file has several channels
@@ -80,9 +79,8 @@ class Nd2:
         pixel_size_um: Annotated[float, Gt(0)] | None = None,
         fps: Annotated[float, Gt(0)] | None = None,
     ) -> None:
+        super().__init__()
         self._path = _recording.one_file(path)
-        self._lock = threading.Lock()
-        self._open: ND2File | None = None
         try:
             self.info = self._describe(position, (color, channel), pixel_size_um, fps)
         except _DAMAGE as error:
@@ -92,10 +90,6 @@ class Nd2:
             raise SourceError(
                 f"{path} cannot be read as ND2: {one_line(error)}; is it complete?"
             ) from None
-
-    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
-        """Yield every frame from position ``start`` on, in order."""
-        return _recording.items(self, start)
 
     def read(self, index: int) -> Frame:
         """Return the frame at ``index``, from any thread.
@@ -109,28 +103,6 @@ class Nd2:
         pixels, _ = self._pixels(index)
         time, metadata = self._told(index)
         return Frame(pixels, index, time, metadata)
-
-    def stop(self) -> None:
-        """Do nothing: a file ends by itself."""
-
-    def close(self) -> None:
-        """Close the file; it opens again when it is read."""
-        with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
-
-    def __del__(self) -> None:
-        if hasattr(self, "_open"):
-            self.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the open file."""
-        return _recording.state(self, "_lock", "_open")
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state; the file opens when it is read."""
-        self.__dict__.update(state, _lock=threading.Lock(), _open=None)
 
     def _describe(
         self,

@@ -1,17 +1,15 @@
 """Frames of NumPy's archives, .npz."""
 
 import struct
-import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt
 
 from streamproc.errors import SourceError, nearest, one_line
-from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
+from streamproc.frame import Array, Frame, SourceInfo
 
 from . import _ngff, _recording
 from ._colour import Choice
@@ -19,7 +17,7 @@ from ._colour import Choice
 _DAMAGE = (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
-class Npz:
+class Npz(_recording.Recording[Array]):
     """Read a stack of images from a .npz file of NumPy.
 
     The array is held in memory.
@@ -62,9 +60,8 @@ class Npz:
         pixel_size_um: Annotated[float, Gt(0)] | None = None,
         fps: Annotated[float, Gt(0)] | None = None,
     ) -> None:
+        super().__init__()
         self._path, self._name = _recording.one_file(path), array
-        self._lock = threading.Lock()
-        self._array: Array | None = None
         stack = self._opened()
         self._axes = _ngff.checked(
             axes or _ngff.usual(stack.ndim, path), stack.ndim, path
@@ -90,10 +87,6 @@ class Npz:
             metadata={"file": self._path.name, **({"array": array} if array else {})},
         )
 
-    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
-        """Yield every frame from position ``start`` on, in order."""
-        return _recording.items(self, start)
-
     def read(self, index: int) -> Frame:
         """Return the frame at ``index``, from any thread.
 
@@ -106,27 +99,12 @@ class Npz:
         time = None if self._fps is None else index / self._fps
         return Frame(self._pixels(index)[0], index, time)
 
-    def stop(self) -> None:
-        """Do nothing: a file ends by itself."""
-
-    def close(self) -> None:
-        """Forget the array; it is loaded again when it is read."""
-        self._array = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the array."""
-        return _recording.state(self, "_lock", "_array")
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state; the array is loaded when it is read."""
-        self.__dict__.update(state, _lock=threading.Lock(), _array=None)
-
     def _opened(self) -> Array:
         """Return the whole array, as stored."""
         with self._lock:
-            if self._array is None:
+            if self._open is None:
                 try:
-                    self._array = self._loaded()
+                    self._open = self._loaded()
                 except _DAMAGE as error:
                     if isinstance(error, SourceError):
                         raise
@@ -134,7 +112,7 @@ class Npz:
                         f"{self._path} cannot be read as .npz: {one_line(error)}; "
                         "is it complete?"
                     ) from None
-            return self._array
+            return self._open
 
     def _loaded(self) -> Array:
         with self._path.open("rb") as file:

@@ -2,15 +2,13 @@
 
 import datetime
 import struct
-import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt
 
 from streamproc.errors import FrameError, SourceError, nearest, one_line
-from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
+from streamproc.frame import Array, Frame, SourceInfo
 
 from . import _recording
 from ._colour import Choice
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 _READERS = {".seq": "NorpixSeq", ".cine": "Cine", ".spe": "SpeStack"}
 
 
-class Pims:
+class Pims(_recording.Recording["pims.FramesSequence"]):
     """Read a file with a reader of pims: Norpix .seq, Phantom .cine, Princeton .spe.
 
     A reader with named axes gives its t as frames and its c and z as axes; any other
@@ -66,11 +64,10 @@ class Pims:
         pixel_size_um: Annotated[float, Gt(0)] | None = None,
         fps: Annotated[float, Gt(0)] | None = None,
     ) -> None:
+        super().__init__()
         self._path = path if reader else str(_recording.one_file(path))
         self._reader = reader or _by_suffix(path)
         self._choice = Choice(color, channel)
-        self._lock = threading.Lock()
-        self._open: pims.FramesSequence | None = None
         try:
             self.info = self._describe(pixel_size_um, fps)
         except SourceError:
@@ -81,10 +78,6 @@ class Pims:
             raise SourceError(
                 f"{path} cannot be read by pims.{self._reader}: {one_line(error)}"
             ) from None
-
-    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
-        """Yield every frame from position ``start`` on, in order."""
-        return _recording.items(self, start)
 
     def read(self, index: int) -> Frame:
         """Return the frame at ``index``, from any thread.
@@ -103,24 +96,6 @@ class Pims:
                 f"{pixels.dtype}, those before are {self._same}"
             )
         return Frame(pixels, index, _time(told))
-
-    def stop(self) -> None:
-        """Do nothing: a file ends by itself."""
-
-    def close(self) -> None:
-        """Close the file; it opens again when it is read."""
-        with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the open file."""
-        return _recording.state(self, "_lock", "_open")
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state; the file opens when it is read."""
-        self.__dict__.update(state, _lock=threading.Lock(), _open=None)
 
     def _describe(self, pixel_size_um: float | None, fps: float | None) -> SourceInfo:
         """Return what the file is; its first frame tells shape and dtype."""

@@ -3,8 +3,6 @@
 import datetime
 import json
 import math
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -18,7 +16,7 @@ from streamproc.errors import (
     StreamprocError,
     one_line,
 )
-from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
+from streamproc.frame import Array, Frame, SourceInfo
 
 from . import _ngff, _recording
 from ._colour import Choice
@@ -38,7 +36,7 @@ _PATIENCE: dict[str, Any] = {
 }
 
 
-class Zarr:
+class Zarr(_recording.Recording["zarr.Array[Any]"]):
     """Read a zarr array (versions 2 and 3) or an OME-Zarr image (0.1 to 0.5).
 
     Axis t is the frames, c and z are axes of a frame; those of length one are
@@ -94,9 +92,8 @@ class Zarr:
         fps: Annotated[float, Gt(0)] | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
+        super().__init__()
         self._path, self._options = path, options or {}
-        self._lock = threading.Lock()
-        self._array: zarr.Array[Any] | None = None
         try:
             array, described = self._found(series, level)
         except StreamprocError:
@@ -111,10 +108,6 @@ class Zarr:
         self._check_channel(array)
         self.info = self._describe(array, described, pixel_size_um, fps)
 
-    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
-        """Yield every frame from position ``start`` on, in order."""
-        return _recording.items(self, start)
-
     def read(self, index: int) -> Frame:
         """Return the frame at ``index``, from any thread.
 
@@ -128,21 +121,6 @@ class Zarr:
         _recording.within(index, self.info.frames)
         pixels, _ = self._pixels(index)
         return Frame(pixels, index, self._time(index))
-
-    def stop(self) -> None:
-        """Do nothing: an array ends by itself."""
-
-    def close(self) -> None:
-        """Forget the store; it opens again when it is read."""
-        self._array = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the open store."""
-        return _recording.state(self, "_lock", "_array")
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state; the store opens when it is read."""
-        self.__dict__.update(state, _lock=threading.Lock(), _array=None)
 
     def _found(
         self, series: int | str | None, level: int
@@ -187,7 +165,7 @@ class Zarr:
         frames = sizes.get("t", 1)
         if 0 in array.shape:
             raise SourceError(f"{self._path} has no frames yet: its shape is {sizes}")
-        self._array = array
+        self._open = array
         pixels, axes = _recording.first(self._pixels, frames, self._path)
         self._fps = fps or described.fps
         told, one = _recording.channels(
@@ -219,9 +197,9 @@ class Zarr:
     def _opened(self) -> "zarr.Array[Any]":
         """Return the array, opened once per process."""
         with self._lock:
-            if self._array is None:
-                self._array = self._again()
-            return self._array
+            if self._open is None:
+                self._open = self._again()
+            return self._open
 
     def _again(self) -> "zarr.Array[Any]":
         """Return the array, opened anew.
