@@ -203,22 +203,22 @@ def run(
     from .signals import Signals
 
     pipeline = _pipeline(file, source, executor, settings or [])
-    if is_batch(pipeline):
-        return run_batch(pipeline, file.stem, to, frames=frames, resume=resume)
     place = to or (Path(pipeline.to) if pipeline.to else None)
     if resume and place is None:
         raise ConfigError(
             "--resume needs the run folder: give --to, or 'to' in the file"
         )
+    place = place or new_folder(file.stem)
+    if is_batch(pipeline):
+        return run_batch(pipeline, place, frames=frames, resume=resume)
     with Signals() as signals:
-        if resume and place is not None and place.exists():
+        if resume and place.exists():
             if frames is not None:
                 raise ConfigError(
                     "--frames belongs to the begin of a run; --resume goes on to the "
                     "number it was begun with; leave --frames out"
                 )
             return _resume(place, signals, expected=pipeline)
-        place = place or new_folder(file.stem)
         going = start_pipeline(pipeline, place, frames=frames)
         note(f"results in {place}")
         report, code = _follow(going, signals)

@@ -1,10 +1,14 @@
 """What every test may use."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from streamproc.__main__ import main
 
 # a busy machine is no failure: time limits are pytest-timeout's business
 settings.register_profile("here", deadline=None)
@@ -27,3 +31,20 @@ def executor(request: pytest.FixtureRequest) -> str:
 def repository() -> Path:
     """The root of the checkout (the package may be installed elsewhere)."""
     return REPOSITORY
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process, in ``tmp_path``: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main(arguments)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call

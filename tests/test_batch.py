@@ -20,7 +20,6 @@ import zarr
 
 import streamproc as sp
 from streamproc import batch as library
-from streamproc.__main__ import main
 from streamproc.config import parse
 from streamproc.errors import ConfigError, RunFolderError, SourceError
 from streamproc.frame import Array
@@ -418,22 +417,6 @@ def test_killed_and_resumed_equals_unbroken(
 # --- the command --------------------------------------------------------------------
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Command:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(arguments)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
 
 
 def test_run_ends_with_a_table(command: Command, images: str) -> None:

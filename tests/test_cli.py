@@ -19,7 +19,6 @@ import pytest
 import tifffile
 import yaml
 
-from streamproc.__main__ import main
 from streamproc.cli import LATER
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -56,21 +55,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     return tmp_path
-
-
-@pytest.fixture
-def command(
-    capfd: pytest.CaptureFixture[str],
-) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(arguments)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
 
 
 Command = Callable[..., tuple[int, str, str]]

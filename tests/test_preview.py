@@ -11,7 +11,6 @@ import pytest
 import tifffile
 
 import streamproc as sp
-from streamproc.__main__ import main
 from streamproc.picture import MASK
 from streamproc.preview import Preview, preview
 from streamproc.sheet import GAP, Tile, columns_for, draw_sheet
@@ -61,16 +60,6 @@ def write(graph: str = GRAPH, source: str = "film.tif", save: str = "nuclei") ->
 
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str]) -> Command:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(arguments)
-        return code, *capfd.readouterr()
-
-    return call
 
 
 def pipeline() -> dict[str, sp.Handle]:

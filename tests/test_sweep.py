@@ -16,7 +16,6 @@ import yaml
 
 import streamproc as sp
 from streamproc import sweep as library
-from streamproc.__main__ import main
 from streamproc.comparison import Outcome
 from streamproc.errors import ConfigError, RunFolderError
 from streamproc.frame import Array
@@ -47,22 +46,6 @@ def kills(image, gain=1):
 """
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Command:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(arguments)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -18,32 +18,21 @@ if TYPE_CHECKING:
 
 
 def run_batch(
-    pipeline: "Pipeline",
-    name: str,
-    to: Path | None,
-    *,
-    frames: int | None,
-    resume: bool,
+    pipeline: "Pipeline", place: Path, *, frames: int | None, resume: bool
 ) -> int:
     """Start a batch, or go on with the one in its folder; return the exit code."""
     from ..batch import resume_batch, start_batch
-    from ..folder import new_folder
     from ..signals import Signals
 
-    place = to or (Path(pipeline.to) if pipeline.to else None)
-    if resume and place is None:
-        raise ConfigError(
-            "--resume needs the run folder: give --to, or 'to' in the file"
-        )
     with Signals() as signals:
-        if resume and place is not None and place.exists():
+        if resume and place.exists():
             if frames is not None:
                 raise ConfigError(
                     "--frames belongs to the begin of a batch; leave it out"
                 )
             batch = resume_batch(place, expected=pipeline)
         else:
-            batch = start_batch(pipeline, place or new_folder(name), frames=frames)
+            batch = start_batch(pipeline, place, frames=frames)
         return follow_batch(batch, signals)
 
 

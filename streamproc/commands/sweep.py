@@ -37,7 +37,10 @@ def sweep(
         ),
     ],
     to: Annotated[
-        Path | None, typer.Option(help="Folder of the runs [runs/<UTC time>-<name>].")
+        Path | None,
+        typer.Option(
+            help="Folder of the runs (default: runs/<UTC time>-<name>-sweep)."
+        ),
     ] = None,
     source: SourceOption = None,
     frames: Frames = None,
