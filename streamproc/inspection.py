@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from .config import read_yaml
-from .errors import ConfigError, FrameError, RunFolderError, StoreError, nearest
+from .errors import ConfigError, FrameError, RunFolderError, nearest
 from .folder import RunFolder, connect_readonly, existing, status
 from .frame import Array, Frame, Source, SourceInfo
 from .plugins import make_source
 from .results import Results, load
-from .store.extent import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def tell_run(path: str | Path) -> Told:
     """
     folder = existing(path)
     counts = status(path)
-    array, sizes, fps = _described(folder, "source")
+    source = load(path).source
     metadata = {
         "run": str(folder.path),
         "state": counts["state"],
@@ -126,35 +125,16 @@ def tell_run(path: str | Path) -> Told:
         "source": read_yaml(folder.pipeline).get("source"),
     }
     return Told(
-        shape=tuple(array["shape"][1:]),
-        dtype=str(array["data_type"]),
-        axes="".join(array["dimension_names"][1:]),
-        frames=counts["admitted"],
-        pixel_size_um=sizes,
-        fps=fps,
-        live=folder.journal.exists(),
+        shape=source.shape,
+        dtype=str(source.dtype),
+        axes=source.axes,
+        frames=source.frames,
+        pixel_size_um=source.pixel_size_um,
+        fps=source.fps,
+        live=source.live,
+        channels=source.channels,
         metadata=metadata,
     )
-
-
-def _described(
-    folder: RunFolder, image: str
-) -> tuple[dict[str, Any], dict[str, float], float | None]:
-    """Return an image's zarr.json, pixel sizes and frame rate from its metadata."""
-    array = read_json(folder.images / image / "0" / "zarr.json")
-    group = read_json(folder.images / image / "zarr.json")
-    if array is None or group is None:
-        raise StoreError(f"{folder.images} has no image {image!r}; run verify on it")
-    scales = group["attributes"]["ome"]["multiscales"][0]
-    scale = scales["datasets"][0]["coordinateTransformations"][0]["scale"]
-    axes = scales["axes"]
-    sizes = {
-        axis["name"]: float(size)
-        for axis, size in zip(axes, scale, strict=True)
-        if axis.get("unit") == "micrometer"
-    }
-    timed = axes[0].get("unit") == "second" and scale[0]
-    return array, sizes, 1 / scale[0] if timed else None
 
 
 def view_run(
@@ -183,7 +163,6 @@ def view_run(
     number = _done(folder, number)
     results = load(path)
     objects = _labels(results, number, labels)
-    _, sizes, _ = _described(folder, "source")
     image, axes = _image(folder, results, number)
     if image is None:
         if objects is None:
@@ -191,7 +170,7 @@ def view_run(
                 f"{path} has nothing to draw: no image is saved and its source is gone"
             )
         image, axes = np.zeros(objects.shape[-2:], np.uint8), "yx"
-    return View(number, image, axes, objects, sizes)
+    return View(number, image, axes, objects, results.source.pixel_size_um)
 
 
 def _done(folder: RunFolder, number: int | None) -> int:

@@ -245,7 +245,34 @@ class Results:
 
         ``frames`` counts those admitted. Read from the run folder alone.
         """
-        return self._described("source")
+        root = self._folder.images / "source"
+        array, group = (
+            read_json(root / "0" / "zarr.json"),
+            read_json(root / "zarr.json"),
+        )
+        if array is None or group is None:
+            raise StoreError(
+                f"{self._folder.images} has no image 'source'; run verify on it"
+            )
+        scales = group["attributes"]["ome"]["multiscales"][0]
+        scale = scales["datasets"][0]["coordinateTransformations"][0]["scale"]
+        axes = scales["axes"]
+        past = read_yaml(self._folder.pipeline).get("recorded", {})
+        return SourceInfo(
+            shape=tuple(array["shape"][1:]),
+            dtype=np.dtype(array["data_type"]),
+            axes="".join(array["dimension_names"][1:]),
+            identity=str(past.get("source_identity", "")),
+            frames=self.status()["admitted"],
+            live=self._folder.journal.exists(),
+            pixel_size_um={
+                axis["name"]: float(size)
+                for axis, size in zip(axes, scale, strict=True)
+                if axis.get("unit") == "micrometer"
+            },
+            fps=1 / scale[0] if axes[0].get("unit") == "second" and scale[0] else None,
+            channels=tuple(past.get("channels", ())),
+        )
 
     def status(self) -> dict[str, Any]:
         """Return counts, speed and state, as ``streamproc status --json``."""
@@ -279,36 +306,6 @@ class Results:
         with closing(connect_readonly(self._folder.ledger)) as db:
             last = db.execute("SELECT max(frame) FROM frames").fetchone()[0]
         return 0 if last is None else int(last) + 1
-
-    def _described(self, image: str) -> SourceInfo:
-        root = self._folder.images / image
-        array, group = (
-            read_json(root / "0" / "zarr.json"),
-            read_json(root / "zarr.json"),
-        )
-        if array is None or group is None:
-            raise StoreError(
-                f"{self._folder.images} has no image {image!r}; run verify on it"
-            )
-        scales = group["attributes"]["ome"]["multiscales"][0]
-        scale = scales["datasets"][0]["coordinateTransformations"][0]["scale"]
-        axes = scales["axes"]
-        past = read_yaml(self._folder.pipeline).get("recorded", {})
-        return SourceInfo(
-            shape=tuple(array["shape"][1:]),
-            dtype=np.dtype(array["data_type"]),
-            axes="".join(array["dimension_names"][1:]),
-            identity=str(past.get("source_identity", "")),
-            frames=self.status()["admitted"],
-            live=self._folder.journal.exists(),
-            pixel_size_um={
-                axis["name"]: float(size)
-                for axis, size in zip(axes, scale, strict=True)
-                if axis.get("unit") == "micrometer"
-            },
-            fps=1 / scale[0] if axes[0].get("unit") == "second" else None,
-            channels=tuple(past.get("channels", ())),
-        )
 
 
 def _is_saved(image: Path) -> bool:
