@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import ops, testing
-    from .batch import BatchReport, run_batch
     from .errors import (
         ConfigError,
         FrameError,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from .frame import Frame, Gap, Source, SourceInfo, Unreadable
     from .graph import Handle, Image, Labels, Mask, Table, Value
     from .graph import open_source as open
+    from .multirun.batch import BatchReport, run_batch
     from .report import Report
     from .results import Results, load
     from .runs import resume, run, start
@@ -67,7 +67,7 @@ _HOME = {
     **dict.fromkeys((n for n in __all__ if n.endswith("Error")), "errors"),
     **dict.fromkeys(("resume", "run", "start"), "runs"),
     **dict.fromkeys(("Results", "load"), "results"),
-    **dict.fromkeys(("BatchReport", "run_batch"), "batch"),
+    **dict.fromkeys(("BatchReport", "run_batch"), "multirun.batch"),
     "MissingDependency": "errors",
     "Report": "report",
     "Run": "session",

@@ -197,8 +197,8 @@ def run(
     ] = False,
 ) -> int:
     """Run a pipeline to its end."""
-    from .batch import is_batch
     from .folder import new_folder
+    from .multirun.batch import is_batch
     from .runs import start_pipeline
     from .signals import Signals
 
@@ -237,9 +237,9 @@ def resume(
     ] = False,
 ) -> int:
     """Go on with a run from its first frame without a result."""
-    from .batch import is_batch_folder, resume_batch
+    from .multirun.batch import is_batch_folder, resume_batch
+    from .multirun.sweep import is_sweep_folder, resume_sweep
     from .signals import Signals
-    from .sweep import is_sweep_folder, resume_sweep
 
     if skipped:
         raise ConfigError("resume --skipped is not supported by this version yet")
@@ -260,8 +260,8 @@ def check(
     settings: Settings = None,
 ) -> int:
     """Check a pipeline without running it, and without opening hardware."""
-    from .batch import first_readable, images_of, is_batch
     from .check import check as check_pipeline
+    from .multirun.batch import first_readable, images_of, is_batch
 
     pipeline = _pipeline(file, source, None, settings or [])
     batch = images_of(pipeline) if is_batch(pipeline) else None
@@ -283,8 +283,8 @@ def check(
 @app.command()
 def status(path: RunArgument, as_json: AsJson = False) -> int:
     """Print the counts, speed and state of a run, while it goes on too."""
-    from .batch import batch_status, is_batch_folder
     from .folder import status as read_status
+    from .multirun.batch import batch_status, is_batch_folder
     from .progress import latency_text, show_rows
 
     found = batch_status(path) if is_batch_folder(path) else read_status(path)
@@ -322,7 +322,8 @@ def info(
     ] = None,
 ) -> int:
     """Tell what a source is, or what a run has; draw a frame of it."""
-    from . import inspection, terminal
+    from . import inspection
+    from .view import terminal
 
     on = None if as_json else terminal.console()
     if inspection.is_run(what):
@@ -369,7 +370,7 @@ def _viewed(
 
 def _show_view(view: "View", png: Path | None, on: "Console | None") -> None:
     """Draw a frame where it was asked for, and in the terminal."""
-    from . import picture, terminal
+    from .view import picture, terminal
 
     drawn = picture.draw(
         view.image, view.axes, labels=view.labels, pixel_size_um=view.pixel_size_um

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from .graph import Graph
 from .plan import make_plan
-from .preview import preview
 from .stage import run
+from .view.preview import preview
 
 #: Seconds of one measurement; how long the other thread sleeps, and what is late.
 _SECONDS, _SLEEP, _LATE = 0.4, 0.0005, 0.002

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import streamz  # type: ignore[import-untyped]  # has no annotations
 
     from .ordered import OrderedStep
-    from .preview import Preview
+    from .view.preview import Preview
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
@@ -303,13 +303,13 @@ class Handle:
         FrameError
             There is no such frame, or it cannot be read.
         """
-        from .preview import preview
+        from .view.preview import preview
 
         return preview(self.graph, frame, [self.step])
 
     def _repr_html_(self) -> str:
         """Return the graph, and this step's first frame, as a notebook shows them."""
-        from .notebook import of_handle
+        from .view.notebook import of_handle
 
         return of_handle(self)
 

@@ -55,7 +55,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Return the numbers as a notebook shows them."""
-        from .notebook import of_report
+        from .view.notebook import of_report
 
         return of_report(self)
 

@@ -284,7 +284,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         """Return counts, what is saved and one picture, as a notebook shows them."""
-        from .notebook import of_results
+        from .view.notebook import of_results
 
         return of_results(self)
 

@@ -85,7 +85,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return the progress and the numbers as a notebook shows them."""
-        from .notebook import of_run
+        from .view.notebook import of_run
 
         return of_run(self)
 

@@ -21,10 +21,10 @@ import tifffile
 from pyarrow import parquet  # type: ignore[import-untyped]  # untyped
 
 import streamproc as sp
-from streamproc import picture
 from streamproc.__main__ import main
 from streamproc.export import FORMATS, export, ome_tiff, saved, tables
 from streamproc.export.overlay import write_video
+from streamproc.view import picture
 from tests.arrays import Arrays, noise, run_one, segmented, simulated, wait_for, whole
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"

@@ -9,9 +9,9 @@ from ..errors import ConfigError, StreamprocError, one_line
 from .common import ERROR, INCOMPLETE, INTERRUPTED, OK, REFUSED, Stopped, note
 
 if TYPE_CHECKING:
-    from ..batch import Batch, BatchReport
     from ..config import Pipeline
-    from ..index import ImageRow
+    from ..multirun.batch import Batch, BatchReport
+    from ..multirun.index import ImageRow
     from ..report import Report
     from ..session import Run
     from ..signals import Signals
@@ -21,7 +21,7 @@ def run_batch(
     pipeline: "Pipeline", place: Path, *, frames: int | None, resume: bool
 ) -> int:
     """Start a batch, or go on with the one in its folder; return the exit code."""
-    from ..batch import resume_batch, start_batch
+    from ..multirun.batch import resume_batch, start_batch
     from ..signals import Signals
 
     with Signals() as signals:

@@ -33,11 +33,11 @@ def preview(
     settings: Settings = None,
 ) -> int:
     """Run one frame through a pipeline and draw what every step gives."""
-    from streamproc import preview as library
-    from streamproc import terminal
-    from streamproc.batch import is_batch
     from streamproc.config import build, override, parse, read_yaml
     from streamproc.inspection import source_argument
+    from streamproc.multirun.batch import is_batch
+    from streamproc.view import preview as library
+    from streamproc.view import terminal
 
     given = read_yaml(file)
     if source is not None:
@@ -67,7 +67,7 @@ def preview(
 
 def _one(pipeline: "Pipeline", number: int) -> "Pipeline":
     """Return the pipeline of one image of a batch."""
-    from streamproc.batch import images_of, one
+    from streamproc.multirun.batch import images_of, one
 
     images = images_of(pipeline)
     if number >= len(images):

@@ -19,11 +19,11 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..comparison import Outcome
+    from ..multirun.comparison import Outcome
+    from ..multirun.sweep import Sweep
     from ..report import Report
     from ..session import Run
     from ..signals import Signals
-    from ..sweep import Sweep
 
 
 def sweep(
@@ -49,10 +49,10 @@ def sweep(
     ] = False,
 ) -> int:
     """Run a pipeline with several values of its parameters, and compare."""
-    from .. import sweep as library
     from ..config import read_yaml
     from ..folder import new_folder
     from ..inspection import source_argument
+    from ..multirun import sweep as library
     from ..signals import Signals
 
     given = read_yaml(file)
@@ -101,9 +101,9 @@ def follow_sweep(going: "Sweep", signals: "Signals") -> int:
 def _show(path: Path, outcomes: "list[Outcome]") -> int:
     from rich.console import Console
 
-    from ..comparison import dice_names
+    from ..multirun.comparison import dice_names
+    from ..multirun.sweep import SHEET, TABLE
     from ..progress import show_rows
-    from ..sweep import SHEET, TABLE
 
     dice = dice_names(outcomes)
     head = ["variant", "frames", "objects/frame", *(f"Dice {n}" for n in dice)]

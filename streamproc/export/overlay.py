@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import picture
 from ..config import read_yaml
 from ..errors import ConfigError, FrameError, RunFolderError
 from ..frame import Array, Frame, Source
-from ..picture import Colours, Contrast
 from ..plugins import make_source
+from ..view import picture
+from ..view.picture import Colours, Contrast
 from .saved import Saved, SavedImage
 from .target import Target
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import FrameError, one_line
-from .execution.admission import Recording
-from .execution.admission import Sequence as InOrder
-from .execution.protocol import WindowValue
-from .frame import Array, FrameRef, Source, trailing_axes
-from .graph import Graph, Step
-from .plan import Plan, make_plan
-from .plugins import make_source
-from .stage import Instruction, rehearse, run
-from .table import Measurements
+from ..errors import FrameError, one_line
+from ..execution.admission import Recording
+from ..execution.admission import Sequence as InOrder
+from ..execution.protocol import WindowValue
+from ..frame import Array, FrameRef, Source, trailing_axes
+from ..graph import Graph, Step
+from ..plan import Plan, make_plan
+from ..plugins import make_source
+from ..stage import Instruction, rehearse, run
+from ..table import Measurements
 
 if TYPE_CHECKING:
     from .sheet import Tile

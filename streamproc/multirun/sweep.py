@@ -12,17 +12,17 @@ from typing import Any
 
 import yaml
 
-from . import check
+from .. import check
+from ..config import Pipeline, override, parse, read_yaml
+from ..errors import ConfigError, RunFolderError, StreamprocError, one_line
+from ..folder import status
+from ..job import absolute
+from ..report import Report
+from ..runs import resume as resume_run
+from ..runs import start_pipeline
+from ..session import Run
+from ..store.lock import RunLock
 from .comparison import Outcome, compare, write_sheet, write_table
-from .config import Pipeline, override, parse, read_yaml
-from .errors import ConfigError, RunFolderError, StreamprocError, one_line
-from .folder import status
-from .job import absolute
-from .report import Report
-from .runs import resume as resume_run
-from .runs import start_pipeline
-from .session import Run
-from .store.lock import RunLock
 
 #: What a sweep's folder holds beside the runs.
 DOCUMENT, TABLE, SHEET = "sweep.yaml", "sweep.csv", "sweep.png"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .frame import Array
+from ..frame import Array
 from .picture import Colours, Pen, outline, resize, scale_bar
 
 #: Pixels: a tile's picture by the image's longer side, four or three in a row.

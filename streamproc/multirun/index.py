@@ -8,8 +8,8 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Literal
 
-from .errors import ConfigError, StoreError, one_line
-from .folder import connect_readonly
+from ..errors import ConfigError, StoreError, one_line
+from ..folder import connect_readonly
 
 NAME = "index.sqlite"
 #: What is in a batch's folder beside the runs, lower case.

@@ -19,14 +19,14 @@ import yaml
 import zarr
 
 import streamproc as sp
-from streamproc import batch as library
 from streamproc.config import parse
 from streamproc.errors import ConfigError, RunFolderError, SourceError
 from streamproc.frame import Array
-from streamproc.index import ImageRow, unique_names
+from streamproc.multirun import batch as library
+from streamproc.multirun.index import ImageRow, unique_names
 from tests import oracles
 
-DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 GRAPH: dict[str, Any] = {
     "smooth": {"gaussian": {"sigma": 1}},
     "mask": {"threshold": {"method": "otsu"}},
@@ -170,7 +170,9 @@ def test_images_with_more_channels_add_columns(tmp_path: Path) -> None:
         path = tmp_path / "in" / f"{name}.tif"
         tifffile.imwrite(path, image, imagej=True, metadata={"axes": axes})
     graph = {
-        "first": {"map": {"function": "tests.test_batch:plane", "kind": "image"}},
+        "first": {
+            "map": {"function": "tests.multirun.test_batch:plane", "kind": "image"}
+        },
         "mask": {"threshold": {"method": "otsu"}},
         "nuclei": {"label": {}},
         "cells": {"measure": {"intensity": "source"}},

@@ -15,13 +15,13 @@ import tifffile
 import yaml
 
 import streamproc as sp
-from streamproc import sweep as library
-from streamproc.comparison import Outcome
 from streamproc.errors import ConfigError, RunFolderError
 from streamproc.frame import Array
+from streamproc.multirun import sweep as library
+from streamproc.multirun.comparison import Outcome
 from tests import oracles
 
-DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SIGMA = "graph.smooth.gaussian.sigma"
 GRAPH = """
 graph:

@@ -18,9 +18,9 @@ import pytest
 import tifffile
 
 import streamproc as sp
-from streamproc import notebook
 from streamproc.metrics import Metrics
 from streamproc.report import Frames
+from streamproc.view import notebook
 
 VOID = {"img"}
 EVIL = "<script>alert(1)</script>"

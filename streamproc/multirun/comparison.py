@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .folder import RunFolder, connect_readonly, status
-from .inspection import view_run
-from .results import load
+from ..folder import RunFolder, connect_readonly, status
+from ..inspection import view_run
+from ..results import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def write_sheet(path: Path, outcomes: Sequence[Outcome], title: str) -> None:
 
     Nothing is written where no frame is done in all runs that have any.
     """
-    from . import picture
-    from .sheet import Tile, draw_sheet
+    from ..view import picture
+    from ..view.sheet import Tile, draw_sheet
 
     frames = [set(_done(o.path)) for o in outcomes if o.frames]
     shared = set.intersection(*frames) if frames else set()

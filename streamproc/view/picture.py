@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FrameError, StoreError
-from .frame import Array
+from ..errors import FrameError, StoreError
+from ..frame import Array
 
 #: Blue, green, red, one byte each: what OpenCV writes.
 Colours: TypeAlias = NDArray[np.uint8]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamproc.errors import FrameError, StoreError
-from streamproc.picture import (
+from streamproc.view.picture import (
     LONGEST,
     MASK,
     Pen,

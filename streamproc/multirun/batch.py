@@ -7,24 +7,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from . import check
-from .config import Pipeline, parse, read_yaml
-from .errors import (
+from .. import check
+from ..config import Pipeline, parse, read_yaml
+from ..errors import (
     ConfigError,
     RunFolderError,
     SourceError,
     StoreError,
     one_line,
 )
-from .folder import RunFolder, existing, new_folder, status
+from ..folder import RunFolder, existing, new_folder, status
+from ..job import absolute
+from ..plugins import load, source_form
+from ..report import Report
+from ..runs import resume as resume_run
+from ..runs import start_pipeline
+from ..session import Run
+from ..store.lock import RunLock, is_locked
 from .index import RESERVED, ImageRow, Index, counts, read_images, unique_names
-from .job import absolute
-from .plugins import load, source_form
-from .report import Report
-from .runs import resume as resume_run
-from .runs import start_pipeline
-from .session import Run
-from .store.lock import RunLock, is_locked
 
 
 @dataclass(frozen=True, slots=True)

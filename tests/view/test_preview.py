@@ -11,11 +11,11 @@ import pytest
 import tifffile
 
 import streamproc as sp
-from streamproc.picture import MASK
-from streamproc.preview import Preview, preview
-from streamproc.sheet import GAP, Tile, columns_for, draw_sheet
+from streamproc.view.picture import MASK
+from streamproc.view.preview import Preview, preview
+from streamproc.view.sheet import GAP, Tile, columns_for, draw_sheet
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 FILES = {"files": {"path": "film.tif", "pixel_size_um": 0.5}}
 BROKEN = """
 def fails(image):

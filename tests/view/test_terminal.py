@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from streamproc import terminal
 from streamproc.__main__ import main
-from streamproc.sheet import Tile
+from streamproc.view import terminal
+from streamproc.view.sheet import Tile
 
 SIMULATION = "{simulation: {frames: 5, shape: [64, 80], live: false}}"
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .frame import Array
-from .graph import Step
+from ..frame import Array
+from ..graph import Step
+from ..table import Measurements
+from ..values import as_table
 from .picture import (
     CHANNELS,
     axes_said,
@@ -19,8 +21,6 @@ from .picture import (
     plane_of,
 )
 from .sheet import Tile
-from .table import Measurements
-from .values import as_table
 
 if TYPE_CHECKING:
     from .preview import Seen

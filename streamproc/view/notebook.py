@@ -14,16 +14,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .folder import connect_readonly
-from .frame import Array
-from .store.extent import read_json
+from ..folder import connect_readonly
+from ..frame import Array
+from ..store.extent import read_json
 
 if TYPE_CHECKING:
-    from .graph import Graph, Handle, Step
+    from ..graph import Graph, Handle, Step
+    from ..report import Report
+    from ..results import Results
+    from ..session import Run
     from .picture import Colours
-    from .report import Report
-    from .results import Results
-    from .session import Run
     from .sheet import Tile
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ def of_handle(handle: "Handle") -> str:
 
 def _first_tile(graph: "Graph", step: "Step") -> "Tile | None":
     """Return what a step gives for frame 0; None where that may be dear."""
-    from .plan import make_plan
+    from ..plan import make_plan
     from .preview import preview
 
     info = graph.source.info
@@ -316,7 +316,7 @@ def _count(db: Any, table: str) -> int:  # a connection
 
 def _drawn(path: Path) -> Array:
     """Return the first frame that is done, with its objects."""
-    from .inspection import view_run
+    from ..inspection import view_run
     from .picture import draw, resize
 
     view = view_run(path)

@@ -1,0 +1,1 @@
+"""One pipeline, many runs: a batch over images, a sweep over parameters."""

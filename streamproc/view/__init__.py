@@ -1,0 +1,1 @@
+"""What people see: a frame, a graph, a run, drawn for files, terminals, notebooks."""
