@@ -1,10 +1,14 @@
 """What commands share: exit codes, options, and the lines they say."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ..config import Pipeline
 
 OK, ERROR, REFUSED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -50,3 +54,38 @@ def note(text: str) -> None:
 def size(shape: tuple[int, ...]) -> str:
     """Return a shape in words: ``3 x 512 x 512``."""
     return " x ".join(map(str, shape))
+
+
+def read_given(file: Path, source: str | None) -> dict[str, Any]:
+    """Return what a file says, with the command line's source in place of its own."""
+    from ..config import read_yaml
+    from ..inspection import source_argument
+
+    given = read_yaml(file)
+    if source is not None:
+        given["source"] = source_argument(source)
+    return given
+
+
+def read_pipeline(
+    file: Path,
+    source: str | None = None,
+    executor: str | None = None,
+    settings: Sequence[str] | None = None,
+) -> "Pipeline":
+    """Return the file's pipeline, with what the command line says in its place."""
+    from ..config import override, parse
+
+    given = read_given(file, source)
+    if executor is not None:
+        given["executor"] = read_executor(executor)
+    for setting in settings or ():
+        override(given, setting)
+    return parse(given, str(file))
+
+
+def read_executor(text: str | None) -> str | dict[str, Any]:
+    """Return the executor that ``--executor`` asks for."""
+    from ..inspection import source_argument
+
+    return "threads" if text is None else source_argument(text)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamproc.errors import FrameError
-
+from ..errors import FrameError
 from .common import (
     INCOMPLETE,
     OK,
@@ -15,10 +14,11 @@ from .common import (
     SourceOption,
     Stopped,
     note,
+    read_pipeline,
 )
 
 if TYPE_CHECKING:
-    from streamproc.config import Pipeline
+    from ..config import Pipeline
 
 
 def preview(
@@ -33,18 +33,12 @@ def preview(
     settings: Settings = None,
 ) -> int:
     """Run one frame through a pipeline and draw what every step gives."""
-    from streamproc.config import build, override, parse, read_yaml
-    from streamproc.inspection import source_argument
-    from streamproc.multirun.batch import is_batch
-    from streamproc.view import preview as library
-    from streamproc.view import terminal
+    from ..config import build
+    from ..multirun.batch import is_batch
+    from ..view import preview as library
+    from ..view import terminal
 
-    given = read_yaml(file)
-    if source is not None:
-        given["source"] = source_argument(source)
-    for setting in settings or []:
-        override(given, setting)
-    pipeline, number = parse(given, str(file)), frame
+    pipeline, number = read_pipeline(file, source, settings=settings), frame
     if is_batch(pipeline):
         pipeline, number = _one(pipeline, frame), 0
     graph, _ = build(pipeline)
@@ -67,7 +61,7 @@ def preview(
 
 def _one(pipeline: "Pipeline", number: int) -> "Pipeline":
     """Return the pipeline of one image of a batch."""
-    from streamproc.multirun.batch import images_of, one
+    from ..multirun.batch import images_of, one
 
     images = images_of(pipeline)
     if number >= len(images):

@@ -16,6 +16,7 @@ from .common import (
     SourceOption,
     Stopped,
     note,
+    read_given,
 )
 
 if TYPE_CHECKING:
@@ -49,15 +50,11 @@ def sweep(
     ] = False,
 ) -> int:
     """Run a pipeline with several values of its parameters, and compare."""
-    from ..config import read_yaml
     from ..folder import new_folder
-    from ..inspection import source_argument
     from ..multirun import sweep as library
     from ..signals import Signals
 
-    given = read_yaml(file)
-    if source is not None:
-        given["source"] = source_argument(source)
+    given = read_given(file, source)
     if resume and to is None:
         raise ConfigError("--resume needs the sweep's folder: give --to")
     with Signals() as signals:
