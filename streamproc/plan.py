@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any
 
@@ -207,15 +207,30 @@ def _stage(
     asked: set[str],
 ) -> Stage:
     own = {s.name for s in mine}
+    instructions = [
+        _instruction(step, axes, info) for step in runs if step.role != "source"
+    ]
+    saved = tuple(o for o in outputs if o.step in own)
+    keep = asked & own
     return Stage(
         level=level,
-        instructions=tuple(
-            _instruction(step, axes, info) for step in runs if step.role != "source"
-        ),
-        outputs=tuple(o for o in outputs if o.step in own),
-        keep=tuple(sorted(asked & own)),
+        instructions=_dropping(instructions, keep | {o.step for o in saved}),
+        outputs=saved,
+        keep=tuple(sorted(keep)),
         streamed=tuple(n for n in streamed if n in own),
     )
+
+
+def _dropping(
+    instructions: list[Instruction], needed: set[str]
+) -> tuple[Instruction, ...]:
+    """Let each value go after the last step that needs it."""
+    needed, found = set(needed), []
+    for instruction in reversed(instructions):
+        last = {*instruction.inputs, instruction.name} - needed
+        needed |= last
+        found.append(replace(instruction, drops=tuple(sorted(last))))
+    return tuple(reversed(found))
 
 
 def _instruction(step: Step, axes: Mapping[str, str], info: SourceInfo) -> Instruction:

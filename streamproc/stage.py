@@ -50,6 +50,9 @@ class Instruction:
     is_map: bool
     #: a plugin's: its inputs are guarded and its results checked, as those of map
     is_foreign: bool = False
+    #: values that nothing needs after it: their memory, still in the cache, is used
+    #: again by the next step
+    drops: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -123,6 +126,8 @@ class Stage:
             for instruction in self.instructions:
                 where = instruction.name
                 values[where] = run(instruction, values, windows)
+                for name in instruction.drops:
+                    del values[name]
                 now = clock()
                 result.seconds[where] = now - before
                 before = now

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,26 @@ def test_a_stage_travels_by_pickle() -> None:
         "encode",
     }
     assert (one.time, one.metadata) == (1.5, '{"a": 1}')
+
+
+def test_values_go_after_their_last_use() -> None:
+    alive: list[weakref.ref[Array]] = []
+
+    def watched(pixels: Array) -> Array:
+        made = np.array(pixels)
+        alive.append(weakref.ref(made))
+        return made
+
+    def held(pixels: Array) -> float:
+        return sum(seen() is not None for seen in alive)
+
+    raw = simulated()
+    smooth = raw.map(watched, kind="image").map(watched, kind="image")
+    stage = stage_of({"held": smooth.map(held, kind="value")})
+    result = stage(ref(noise(1, (64, 64))[0]), {}, {})
+    assert result.error is None
+    # of two images only the one that the last step takes is left
+    assert result.rows["held"].rows[0][-1] == 1
 
 
 def test_a_frame_that_cannot_be_read_keeps_its_time() -> None:

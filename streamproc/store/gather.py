@@ -11,7 +11,8 @@ from .platform import BLOCK, Bytes, Platform, aligned_empty, padded
 from .shard_file import OpenShard
 
 #: How many buffers, and their size: while one fills, those before it are written.
-BUFFERS, BUFFER_BYTES = 4, 4 << 20
+#: Together they should stay in the cache with the frame that is copied.
+BUFFERS, BUFFER_BYTES = 4, 2 << 20
 #: Smaller writes are not worth a thread.
 _THREAD_BYTES = 1 << 20
 _ZEROS = np.zeros(BLOCK, np.uint8)
