@@ -67,19 +67,27 @@ def image(attributes: Mapping[str, Any], level: int, what: str) -> Described:
             for axis, size, unit in zip(axes, scale, units, strict=True)
             if axis == "t" and unit
         ]
-        omero = own(attributes).get("omero", {}).get("channels", ())
         return Described(
             axes=axes,
             path=str(datasets[which]["path"]),
             pixel_size_um=sizes,
             fps=1 / seconds[0] if seconds and seconds[0] else None,
-            channels=[str(c.get("label", i)) for i, c in enumerate(omero)],
+            channels=_channels(attributes),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise SourceError(
             f"{what} has metadata that is no OME-Zarr image: "
             f"{type(error).__name__} {error}"
         ) from None
+
+
+def _channels(attributes: Mapping[str, Any]) -> list[str]:
+    """Return the names of channels: as OMERO has them, or as a run saved them."""
+    omero = own(attributes).get("omero", {}).get("channels", ())
+    if omero:
+        return [str(c.get("label", i)) for i, c in enumerate(omero)]
+    saved = attributes.get("streamproc")
+    return list(map(str, saved.get("channels", ()))) if isinstance(saved, dict) else []
 
 
 def plain(array: "zarr.Array[Any]", what: str) -> Described:

@@ -1,5 +1,6 @@
 """Files of a pattern made into frames: ordered by t, stacked by c and z."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, product
@@ -28,12 +29,13 @@ class Planes(NamedTuple):
 
     @property
     def first(self) -> int:
-        """The first plane that is there."""
-        return next(plane for plane in self.planes if isinstance(plane, int))
+        """The first plane that is there; where none is, the first of all files."""
+        return next((plane for plane in self.planes if isinstance(plane, int)), 0)
 
     def metadata(self, file: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields; the file too where there is but one."""
-        return {**(file if len(self.planes) == 1 else {}), **self.fields}
+        """Return the fields; the file too where there is exactly one."""
+        is_one = len(self.planes) == 1 and isinstance(self.planes[0], int)
+        return {**(file if is_one else {}), **self.fields}
 
     def pixels(self, read: Callable[[int], tuple[Array, str]]) -> tuple[Array, str]:
         """Return the frame, stacked in the order c, z, and its axes.
@@ -117,8 +119,8 @@ class Stack:
 
         frames = []
         for row in self.rows:
-            there = [file for file in row.files if isinstance(file, int)]
-            for position in range(max(counts[file] for file in there)):
+            there = [counts[file] for file in row.files if isinstance(file, int)]
+            for position in range(max(there, default=max(counts))):
                 planes = [plane(file, position) for file in row.files]
                 frames.append(Planes(planes, self.axes, self.shape, row.fields))
         return frames
@@ -127,7 +129,8 @@ class Stack:
 def stack(given: object) -> Stack | None:
     """Return how files make the frames of one image; None for a path without fields.
 
-    A t at which no file is has no frame: frames are numbered by the t that there are.
+    A number t between others at which no file is has a frame that cannot be read, as
+    long as most are there (`_numbered`).
 
     Raises
     ------
@@ -145,6 +148,12 @@ def stack(given: object) -> Stack | None:
     inner = [name for name in free if name != "t"]
     steps = {n: _sorted({match.values[n] for match in files}) for n in free}
     texts = {(n, match.values[n]): match.texts[n] for match in files for n in free}
+    if "t" in free:
+        steps["t"] = _numbered(steps["t"])
+        width = min(len(match.texts["t"]) for match in files)
+        texts |= {
+            ("t", t): str(t).zfill(width) for t in steps["t"] if ("t", t) not in texts
+        }
     places = _places(files, free)
     rows = []
     for t in steps.get("t", [""]):
@@ -178,6 +187,21 @@ def _places(files: Sequence[Match], free: list[str]) -> dict[tuple[Value, ...], 
                 f"{match.path}; name the rest of the path more closely"
             )
     return places
+
+
+def _numbered(values: list[Value]) -> list[Value]:
+    """Return the numbers t with those that are missing between them.
+
+    They go from the first to the last in the steps in which they come (1, or the
+    largest that fits all). Where most would be missing, or t is text, they are no
+    numbers of frames, and stay as they are.
+    """
+    numbers = [value for value in values if isinstance(value, int)]
+    if len(numbers) < max(len(values), 2):
+        return values
+    step = math.gcd(*(n - numbers[0] for n in numbers))
+    whole: list[Value] = list(range(numbers[0], numbers[-1] + 1, step))
+    return whole if len(whole) < 2 * len(values) else values
 
 
 def _sorted(values: Iterable[Value]) -> list[Value]:

@@ -1,6 +1,7 @@
 """Frames of Zeiss' CZI files, read by the package czifile."""
 
 import datetime
+import re
 import struct
 import warnings
 import zlib
@@ -251,7 +252,9 @@ class Czi(_recording.Recording["CziFile"]):
 
     def _time(self, index: int) -> float | None:
         """Return the acquisition time of a frame, None where nothing tells it."""
-        return self._begin + self._stamps[index] if self._stamps else None
+        if self._begin is None or not self._stamps:
+            return None
+        return self._begin + self._stamps[index]
 
     def _rate(self) -> float | None:
         """Return frames per second by the first and last time stamp."""
@@ -323,15 +326,25 @@ def _scaling(told: ElementTree.Element) -> dict[str, float | None]:
     return found
 
 
-def _acquired(told: ElementTree.Element) -> float:
-    """Return when the acquisition began, in seconds since the epoch; 0 if untold."""
-    text = told.findtext(".//Information/Image/AcquisitionDateAndTime") or ""
-    try:
-        # seven digits after the point are more than Python 3.11 reads
-        moment = datetime.datetime.fromisoformat(text[:19])
-    except ValueError:
-        return 0.0
-    return moment.replace(tzinfo=datetime.UTC).timestamp()
+def _acquired(told: ElementTree.Element) -> float | None:
+    """Return when the acquisition began, in seconds since the epoch; None if untold.
+
+    A file without that date has the one of its creation. A date without a time zone
+    counts as UTC.
+    """
+    for place in ("Image/AcquisitionDateAndTime", "Document/CreationDate"):
+        text = told.findtext(f".//Information/{place}") or ""
+        try:
+            # ZEN writes seven digits after the point
+            moment = datetime.datetime.fromisoformat(
+                re.sub(r"(\.\d{6})\d+", r"\1", text.strip())
+            )
+        except ValueError:
+            continue
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        return moment.timestamp()
+    return None
 
 
 def _microscope(told: ElementTree.Element) -> dict[str, str]:

@@ -40,13 +40,14 @@ class Files:
         the frames, c and z are stacked into each (c names the channels), and what
         other fields say goes with every frame. ``{name}`` takes as little text as it
         can, ``{name:d}`` digits, ``{name:03d}`` three of them, ``{name=value}`` that
-        value; double a brace that is no field. A t without files is no frame.
+        value; double a brace that is no field. A number t that is missing among others
+        is a frame that cannot be read.
     color
         ``gray``: red, green and blue become round(0.299 R + 0.587 G + 0.114 B), half
         up, in the image's dtype, and alpha is ignored; ``rgb``: axis c first. Only
         samples are colours: the channels of a microscope stay channels.
     channel
-        Only this sample or channel, as counted in the file.
+        Only this sample or channel, as counted in the file, or by its name.
     pixel_size_um
         Micrometres per pixel (y and x); default: what the file says.
     fps
@@ -78,7 +79,7 @@ class Files:
         path: str | list[str],
         *,
         color: Literal["gray", "rgb"] = "gray",
-        channel: Annotated[int, Ge(0)] | None = None,
+        channel: Annotated[int, Ge(0)] | str | None = None,
         pixel_size_um: Annotated[float, Gt(0)] | None = None,
         fps: Annotated[float, Gt(0)] | None = None,
         batch: bool = False,
@@ -88,7 +89,6 @@ class Files:
                 "batch: true is a run per image, not one source; use sp.run_batch(), "
                 "or streamproc run"
             )
-        self._choice = Choice(color, channel)
         stacked = stack(path)
         plain = _pattern.plain(path)
         self._paths = stacked.paths if stacked else _paths.resolve(plain)
@@ -98,7 +98,10 @@ class Files:
         counts = self._counts()
         self._ends = list(accumulate(counts))
         self._stacked = stacked.frames(counts) if stacked else None
-        self._told: tuple[Any, ...] = (color, channel)
+        names = self._channels or getattr(self._layout(0), "channels", ())
+        number = _recording.channel_number(channel, names, str(self._paths[0]))
+        self._choice = Choice(color, number)
+        self._told: tuple[Any, ...] = (color, number)
         if stacked:
             self._told += (stacked.axes,)
         self.info = self._describe(pixel_size_um, fps)
@@ -141,7 +144,7 @@ class Files:
             raise SourceError(
                 f"frames change shape: frame {index} in {self._file(index)[0].name} is "
                 f"{_words(pixels, axes)}, those before are {info.axes} {info.shape} "
-                f"{info.dtype}; give them as sources of their own"
+                f"{info.dtype}; with batch: true each file is a run of its own"
             )
         return Frame(pixels, index, self._time(index), self._metadata(index))
 
@@ -211,7 +214,7 @@ class Files:
             except FrameError as error:
                 reason = reason if index else str(error)
         count = self._count
-        of = f"none of the {count} frames" if count > 1 else "the only frame"
+        of = f"none of the {count} frames" if count > 1 else "not even one frame"
         raise SourceError(f"{of} of {self._paths[0]} can be read: {reason}")
 
     def _identity(self, pixels: Array) -> str:

@@ -16,6 +16,8 @@ from ._colour import Choice
 if TYPE_CHECKING:
     import pims  # type: ignore[import-untyped]  # untyped
 
+#: How many time stamps tell the frames per second.
+_TIMED = 256
 #: Readers by suffix; the others are named by whoever wants them.
 _READERS = {".seq": "NorpixSeq", ".cine": "Cine", ".spe": "SpeStack"}
 
@@ -39,7 +41,8 @@ class Pims(_recording.Recording["pims.FramesSequence"]):
     pixel_size_um
         Micrometres per pixel (y and x).
     fps
-        Frames per second; default: what the reader says.
+        Frames per second; default: by the median interval of the first 256 frames'
+        time stamps; without those, what the reader says.
 
     Raises
     ------
@@ -102,7 +105,8 @@ class Pims(_recording.Recording["pims.FramesSequence"]):
         with self._lock:
             reader = self._file()
             self._whole, self._headed = len(reader), _announced(reader)
-            rate = getattr(reader, "frame_rate", None)
+            rate = _rate(_times(reader, min(self._whole, _TIMED)))
+            rate = rate or getattr(reader, "frame_rate", None)
         # what is missing is one failure at the end, as in a video
         frames = self._whole + (self._headed > self._whole)
         pixels, axes = _recording.first(
@@ -201,6 +205,20 @@ def _bundle(reader: Any) -> str:
     reader.bundle_axes = [axis for axis in "czyx" if axis in sizes]
     reader.iter_axes = [axis for axis in sizes if axis not in "czyx"]
     return "".join(reader.bundle_axes)
+
+
+def _times(reader: Any, count: int) -> list[float]:
+    """Return the first frames' time stamps; none where the reader has none apart."""
+    if hasattr(reader, "get_time_float"):
+        return [reader.get_time_float(index) for index in range(count)]
+    stamps = list(getattr(reader, "frame_time_stamps", []))[:count]
+    return [moment.timestamp() + float(fraction) for moment, fraction in stamps]
+
+
+def _rate(times: list[float]) -> float | None:
+    """Return frames per second by the median interval; None where that is not > 0."""
+    interval = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return 1 / interval if interval > 0 else None
 
 
 def _time(told: dict[str, Any]) -> float | None:

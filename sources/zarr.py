@@ -1,8 +1,10 @@
 """Frames of zarr arrays and OME-Zarr images, on this disk or far away."""
 
 import datetime
+import itertools
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -40,7 +42,8 @@ class Zarr(_recording.Recording["zarr.Array[Any]"]):
     """Read a zarr array (versions 2 and 3) or an OME-Zarr image (0.1 to 0.5).
 
     Axis t is the frames, c and z are axes of a frame; those of length one are
-    dropped. Chunks that are not there hold the fill value.
+    dropped. Chunks that are not there hold the fill
+    value, as zarr has it, as long as the array itself is still there.
 
     Parameters
     ----------
@@ -95,7 +98,7 @@ class Zarr(_recording.Recording["zarr.Array[Any]"]):
         super().__init__()
         self._path, self._options = path, options or {}
         try:
-            array, described = self._found(series, level)
+            array, described = self._found(series, level, axes)
         except StreamprocError:
             raise
         except Exception as error:  # each kind of store raises its own
@@ -123,7 +126,7 @@ class Zarr(_recording.Recording["zarr.Array[Any]"]):
         return Frame(pixels, index, self._time(index))
 
     def _found(
-        self, series: int | str | None, level: int
+        self, series: int | str | None, level: int, axes: str | None
     ) -> tuple["zarr.Array[Any]", _ngff.Described]:
         """Return the array that was asked for, and what is said of it."""
         import zarr
@@ -139,6 +142,8 @@ class Zarr(_recording.Recording["zarr.Array[Any]"]):
                 raise SourceError(
                     f"{self._path} is an array without levels, got level: {level}"
                 )
+            if axes is not None:
+                return node, _ngff.Described(axes)
             return node, _ngff.plain(node, self._path)
         described = _ngff.image(node.attrs.asdict(), level, self._path)
         self._times = _ngff.times(node)
@@ -238,9 +243,9 @@ class Zarr(_recording.Recording["zarr.Array[Any]"]):
             raise FrameError(
                 f"frame {index} cannot be decoded: {_said(error)}"
             ) from None
-        # an empty frame is what a store that is gone gives, too
-        empty = array.fill_value
-        if image.flat[0] == empty and (image == empty).all():
+        # an empty chunk is what a store that is gone gives, too
+        chunks = dict(zip(self._stored, array.chunks, strict=True))
+        if _has_empty(image, [chunks[axis] for axis in left], array.fill_value):
             self._again()
         return _recording.arranged(image, left, Choice(), self._path)
 
@@ -249,6 +254,25 @@ class Zarr(_recording.Recording["zarr.Array[Any]"]):
         if index < len(self._times):
             return self._times[index] if math.isfinite(self._times[index]) else None
         return None if self._fps is None else index / self._fps
+
+
+def _has_empty(image: Array, chunks: Sequence[int], empty: Any) -> bool:
+    """Return whether a chunk of a frame holds nothing but the fill value."""
+    steps = [range(0, n, size) for n, size in zip(image.shape, chunks, strict=True)]
+    for begin in itertools.product(*steps):
+        block = image[
+            tuple(slice(at, at + n) for at, n in zip(begin, chunks, strict=True))
+        ]
+        # the first pixel tells nearly always
+        if _is(block[(0,) * block.ndim], empty) and _is(block, empty).all():
+            return True
+    return False
+
+
+def _is(pixels: Any, empty: Any) -> Any:  # truth, one or many
+    """Compare with a fill value, which may be NaN, or absent (then it is 0)."""
+    empty = 0 if empty is None else empty
+    return pixels != pixels if empty != empty else pixels == empty
 
 
 def _open(path: str, options: dict[str, Any]) -> "zarr.Array[Any] | zarr.Group":

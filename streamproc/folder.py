@@ -86,9 +86,10 @@ class RunFolder:
         """
         if self.path.exists():
             is_run = self.pipeline.exists()
-            remedy = f"streamproc resume {self.path}, or " if is_run else ""
+            resume = f", or go on with the run in it: streamproc resume {self.path}"
             raise RunFolderError(
-                f"run folder {self.path} exists already; {remedy}choose another folder"
+                f"run folder {self.path} exists already; choose another folder"
+                + (resume if is_run else "")
             )
         new = self.path.with_name(f".{self.path.name}.new-{os.getpid()}")
         try:

@@ -170,7 +170,7 @@ def show_next(commands: Iterable[tuple[str, str]]) -> None:
 
 
 def next_commands(
-    path: Path, *, table: str | None, picture: bool
+    path: Path, *, table: str | None, picture: bool, source: bool = True
 ) -> list[tuple[str, str]]:
     """Return the commands that look at a run's results.
 
@@ -182,6 +182,8 @@ def next_commands(
         A saved table, if there is one.
     picture
         Whether there is an image to show.
+    source
+        Whether the source is saved; else a viewer shows black behind the labels.
     """
     run = shlex.quote(str(path))
     commands = [(f"streamproc status {run}", "counts, speed, state")]
@@ -200,7 +202,9 @@ def next_commands(
         commands.append(
             (
                 f"napari --plugin napari-ome-zarr {run}/images.ome.zarr/source",
-                "images and labels",
+                "images and labels"
+                if source
+                else "labels, by their eye symbol (the source is not saved)",
             )
         )
     return [*commands, (f"streamproc verify {run}", "check every pixel and row")]

@@ -6,10 +6,12 @@ told by ``streamproc check``.
 """
 
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
 from . import ops
@@ -240,7 +242,7 @@ def _call(parameters: Parameters, owner: Callable[..., Any]) -> Schema:
         if parameter.default is parameter.empty:
             required.append(name)
         else:
-            schema["default"] = parameter.default
+            schema |= _default(parameter.default)
         if name in told:
             schema["description"] = told[name]
         properties[name] = schema
@@ -262,10 +264,37 @@ def _call(parameters: Parameters, owner: Callable[..., Any]) -> Schema:
 def _value(hint: Any) -> Schema:  # any annotation
     config = ConfigDict(arbitrary_types_allowed=True)
     try:
-        return TypeAdapter(hint, config=config).json_schema()
+        return dict(_plain(TypeAdapter(hint, config=config).json_schema()))
     except Exception:
-        # a plugin's own type: anything may be right
+        # a plugin's own type, or a bound that JSON has not: anything may be right
         return {}
+
+
+def _default(value: object) -> Schema:
+    """Return the default as a schema tells it; nothing where JSON cannot."""
+    try:
+        return {"default": _plain(value)}
+    except (TypeError, ValueError, RecursionError):
+        return {}
+
+
+def _plain(value: object) -> Any:  # whatever JSON has
+    """Return a value as JSON has it, numbers of numpy as plain ones.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It has what JSON has not: other objects, infinity, nan.
+    """
+    return json.loads(json.dumps(value, allow_nan=False, default=_number))
+
+
+def _number(value: object) -> bool | int | float:
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        plain = value.item()
+        if isinstance(plain, bool | int | float):
+            return plain
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _summary(thing: Callable[..., Any]) -> str:

@@ -383,6 +383,9 @@ class Run:
         counters.lost = self._ledger.query("SELECT coalesce(sum(count),0) FROM gaps")[
             0
         ][0]
+        # a row holds the mean per done frame
+        objects = "SELECT total(round(objects * done)) FROM summary WHERE seconds = 60"
+        counters.objects = int(self._ledger.query(objects)[0][0])
 
     def _last_summary(self) -> list[tuple[Any, ...]]:
         return self._ledger.query(

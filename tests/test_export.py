@@ -472,10 +472,30 @@ def test_frames_are_chosen(run: Path, tmp_path: Path, form: str) -> None:
         assert sorted(set(read["frame"])) == list(range(2, 8))
 
 
+@pytest.mark.parametrize("name", ["run.1", "x.avi.d", ".gif", "2.5um"])
+def test_a_folder_may_have_a_dot_in_its_name(
+    run: Path, tmp_path: Path, name: str
+) -> None:
+    export(run, "overlay", tmp_path / name, frames=slice(1))
+    assert [p.suffix for p in (tmp_path / name).iterdir()] == [".png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
         (("csv", "--to", "x.parquet"), "x.parquet is a name for parquet; csv ends in"),
+        (
+            ("overlay", "--to", "x.avi"),
+            r"x\.avi is a name for \.avi, which is not written; overlay ends in "
+            r"\.png or \.mp4, or is a folder",
+        ),
+        (("overlay", "--to", "x.GIF"), r"x\.GIF is a name for \.gif, which is not"),
+        (("overlay", "--to", "x.mov"), r"x\.mov is a name for \.mov, which is not"),
+        (("overlay", "--to", "x.mkv"), r"x\.mkv is a name for \.mkv, which is not"),
+        (("overlay", "--to", "x.jpeg"), r"x\.jpeg is a name for \.jpeg, which is"),
+        (("overlay", "--to", "x.tif"), r"x\.tif is a name for ome-tiff; overlay ends"),
+        (("ome-tiff", "--to", "x.jpg"), r"x\.jpg is a name for \.jpg, which is not"),
+        (("csv", "--to", "x.xlsx"), r"x\.xlsx is a name for \.xlsx, which is not"),
         (("csv", "--to", "x.csv"), "one file holds one of cells, words; name it"),
         (("csv", "--to", "x", "--tables", "cell"), "no table 'cell' in .*'cells'"),
         (("ome-tiff", "--to", "x", "--images", "a"), "no image 'a' in .*source"),

@@ -25,7 +25,7 @@ def test_a_folder_appears_at_once(tmp_path: Path) -> None:
     assert yaml.safe_load(folder.pipeline.read_text("utf-8")) == {"source": "µ.tif"}
     assert folder.ballast.stat().st_size == 4 << 20
     with pytest.raises(
-        RunFolderError, match=r"exists already; streamproc resume .*run, o"
+        RunFolderError, match=r"exists already; choose another folder, or go on with"
     ):
         folder.create({})
     folder.remove()
@@ -240,7 +240,7 @@ def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
         message = f"in use by process {os.getpid()} on .*; wait for its end or choose"
         with pytest.raises(RunFolderError, match=message):
             sp.resume(tmp_path / "run")
-        with pytest.raises(RunFolderError, match="exists already; streamproc resume"):
+        with pytest.raises(RunFolderError, match="go on with the run in it: streamproc resume"):
             sp.run([simulated()], tmp_path / "run")
     finally:
         run.stop()

@@ -1,9 +1,12 @@
 """The schema accepts what the parser accepts, and refuses what it refuses."""
 
 import json
+from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from jsonschema import Draft7Validator
@@ -12,6 +15,7 @@ from streamproc import ops
 from streamproc.__main__ import main
 from streamproc.config import check_graph, connect, parse, read_yaml
 from streamproc.errors import ConfigError
+from streamproc.extension import extension
 from streamproc.parameters import Parameters
 from streamproc.plugins import installed, load
 from streamproc.schema import descriptions, pipeline_schema
@@ -233,6 +237,67 @@ def test_a_broken_plugin_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "load", fails)
     named = pipeline_schema()["properties"]["source"]["anyOf"][1]["properties"]
     assert set(named) == set(installed("sources")) - {"video"}
+
+
+class _Kind(Enum):
+    one = object()
+
+
+@pytest.mark.parametrize(
+    ("default", "told"),
+    [
+        (np.float32(2), [2.0]),
+        (np.uint8(3), [3]),
+        (np.bool_(True), [True]),
+        ((1, np.float64(0.5)), [[1, 0.5]]),
+        ({"a": None}, [{"a": None}]),
+        (Path("a"), []),
+        (_Kind.one, []),
+        (object(), []),
+        (float("inf"), []),
+        ([1.0, float("nan")], []),
+        (np.float32("nan"), []),
+        (np.complex64(1), []),
+        (np.datetime64("2024-05-01"), []),
+        (b"a", []),
+        ({(1, 2): 3}, []),
+    ],
+)
+def test_a_default_that_is_not_json_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    default: object,
+    told: list[object],
+) -> None:
+    # was a TypeError, told as a bug of streamproc, or the word Infinity
+    def scaled(image: object, *, gain: Any = default, low: float = 1) -> None:
+        """Scale."""
+
+    from streamproc import schema
+
+    other = SimpleNamespace(parameters=Parameters(scaled), function=scaled)
+    monkeypatch.setattr(schema, "operators", lambda: [*operators(), "scaled"])
+    monkeypatch.setattr(
+        schema, "extension", lambda name: other if name == "scaled" else extension(name)
+    )
+    assert main(["schema"]) == 0
+    printed = json.loads(capfd.readouterr().out, parse_constant=pytest.fail)
+    steps = printed["properties"]["graph"]["additionalProperties"]["properties"]
+    given = steps["scaled"]["anyOf"][0]["properties"]
+    assert [v for k, v in given["gain"].items() if k == "default"] == told
+    assert given["low"]["default"] == 1
+
+
+def test_a_type_that_json_cannot_tell_takes_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from streamproc import schema
+
+    class Limit(Enum):
+        none = float("inf")
+        some = 1.0
+
+    assert schema._value(Limit) == {}
 
 
 def test_the_command_prints_it(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """What a run keeps, says, and can do again."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,24 @@ def test_speed_of_the_last_session_survives_an_empty_one(tmp_path: Path) -> None
     assert before["fps"] > 0
     sp.resume(tmp_path / "run")
     assert sp.load(tmp_path / "run").status()["fps"] == before["fps"]
+
+
+def test_objects_of_a_resumed_run_are_those_of_the_whole_run(tmp_path: Path) -> None:
+    # were those of the last session alone
+    raw = sp.open({"simulation": {"frames": 200, "live": False}})
+    cells = raw.gaussian(sigma=1).threshold().label().measure(raw)
+    run = sp.start({"cells": cells}, tmp_path / "run")
+    while not run.report().frames.done:
+        time.sleep(0.005)
+    run.stop()
+    part = run.wait()
+    whole, again = sp.resume(tmp_path / "run"), sp.resume(tmp_path / "run")
+    assert isinstance(whole, sp.Report)
+    assert isinstance(again, sp.Report)
+    rows = len(sp.load(tmp_path / "run").tables["cells"][:])
+    assert 0 < part.objects < rows
+    assert whole.frames.done == again.frames.done == 200
+    assert whole.objects == again.objects == rows
 
 
 def test_frames_and_resume_exclude_each_other(tmp_path: Path) -> None:

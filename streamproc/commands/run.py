@@ -236,4 +236,8 @@ def _show_end(report: "Report") -> None:
     results = load(report.path)
     table = next((t for t in results.tables if t in report.saved), None)
     picture = bool(report.frames.done and (results.images or results.labels))
-    show_next(next_commands(report.path, table=table, picture=picture))
+    show_next(
+        next_commands(
+            report.path, table=table, picture=picture, source="source" in report.saved
+        )
+    )

@@ -16,6 +16,13 @@ SUFFIXES = {
     "ome-tiff": (".ome.tif", ".ome.tiff", ".tif", ".tiff"),
     "overlay": (".png", ".mp4"),
 }
+#: Of other programs' pictures, videos and tables: files, which no export writes.
+_FOREIGN = (
+    *(".apng", ".bmp", ".gif", ".heic", ".jp2", ".jpeg", ".jpg", ".svg", ".webp"),
+    *(".avi", ".flv", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv"),
+    *(".cine", ".czi", ".h5", ".hdf5", ".lsm", ".nd2", ".npy", ".npz", ".seq"),
+    *(".json", ".ods", ".pdf", ".tsv", ".txt", ".xls", ".xlsx", ".zarr"),
+)
 
 
 class Target:
@@ -113,6 +120,11 @@ def _suffix(path: Path, form: str) -> str:
                 f"{path} is a name for {other}; {form} ends in "
                 f"{' or '.join(SUFFIXES[form])}, or is a folder"
             )
+    if path.suffix.lower() in _FOREIGN:
+        raise ConfigError(
+            f"{path} is a name for {path.suffix.lower()}, which is not written; {form} "
+            f"ends in {' or '.join(SUFFIXES[form])}, or is a folder"
+        )
     return ""
 
 

@@ -1,6 +1,7 @@
 """CZI files: planes against the file's own bytes, mosaics, compression, refusals."""
 
 import pickle
+import re
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,7 @@ def write_czi(
     *,
     compression: int = 0,
     stamps: tuple[float, ...] = (),
+    xml: str = XML,
 ) -> Path:
     """Write a file as the format has it, without any library."""
     content = bytearray(32 + 512)
@@ -94,8 +96,8 @@ def write_czi(
     head = struct.pack("<i", len(blocks)).ljust(128, b"\0")
     content += segment(b"ZISRAWDIRECTORY", head + b"".join(entries))
     metadata = len(content)
-    head = struct.pack("<ii", len(XML), 0).ljust(256, b"\0")
-    content += segment(b"ZISRAWMETADATA", head + XML.encode())
+    head = struct.pack("<ii", len(xml), 0).ljust(256, b"\0")
+    content += segment(b"ZISRAWMETADATA", head + xml.encode())
     attachments = 0
     if stamps:
         place = len(content)
@@ -190,10 +192,52 @@ def test_time_channels_and_depth(
     for t in range(3):
         frame = source.read(t)
         assert np.array_equal(frame.pixels, STACK[t])
-        assert frame.time == pytest.approx(1714564800.0 + stamps[t])
+        assert frame.time == pytest.approx(1714564800.123456 + stamps[t], abs=1e-6)
     gfp = Czi(str(path), channel="GFP")
     assert (gfp.info.axes, gfp.info.metadata["channel"]) == ("zyx", "GFP")
     assert np.array_equal(gfp.read(2).pixels, STACK[2, 1])
+
+
+def test_times_of_a_file_with_a_date_of_creation_alone(several: Path) -> None:
+    # was 7202.75: the time stamp, without the date that it is relative to
+    content = several.read_bytes()
+    told = re.search(rb"<CreationDate>(.*?)</CreationDate>", content)
+    assert told is not None
+    began = np.datetime64(told[1].decode()).astype("datetime64[s]").astype(int)
+    place = content.index(b"TimeStamps\0", content.index(b"ZISRAWATTACH"))
+    size, count, stamp = struct.unpack_from("<iid", content, place - 64 + 256)
+    assert (size, count) == (16, 1)
+    time = Czi(str(several)).read(0).time
+    assert time == pytest.approx(began + stamp, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("2024-05-01T12:00:00", 1714564800.0),
+        ("2024-05-01T14:00:00.5000000+02:00", 1714564800.5),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_times_are_since_the_epoch_or_untold(
+    tmp_path: Path, date: str, expected: float | None
+) -> None:
+    xml = re.sub(
+        r"<Acq.*Time>", f"<AcquisitionDateAndTime>{date}</AcquisitionDateAndTime>", XML
+    )
+    path = write_czi(tmp_path / "a.czi", series(), stamps=(1.0, 2.0, 3.0), xml=xml)
+    source = Czi(str(path))
+    assert source.info.fps == 1
+    if expected is None:
+        assert source.read(1).time is None
+    else:
+        assert source.read(1).time == pytest.approx(expected + 2, abs=1e-6)
+
+
+def test_frames_without_time_stamps_have_no_time(tmp_path: Path) -> None:
+    source = Czi(str(write_czi(tmp_path / "a.czi", series())))
+    assert (source.read(0).time, source.info.fps) == (None, None)
 
 
 def test_colours_and_levels(tmp_path: Path) -> None:

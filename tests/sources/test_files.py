@@ -251,9 +251,9 @@ def test_a_file_that_vanishes_later(tmp_path: Path) -> None:
         ("emp*", "only folders do"),
         ("mixed", r"mixture of formats \(\.png, \.tif\); one source is one format"),
         ([], "no image files given"),
-        ("broken.png", r"the only frame of .* can be read: .*cannot be decoded"),
+        ("broken.png", r"not even one frame of .* can be read: .*cannot be decoded"),
         ("broken", "none of the 2 frames of"),
-        ("bad.tiff", r"the only frame of .* can be read: bad\.tiff cannot be read"),
+        ("bad.tiff", r"not even one frame of .* can be read: bad\.tiff cannot be read"),
     ],
 )
 def test_nothing_to_read(tmp_path: Path, name: str | list[str], message: str) -> None:

@@ -65,6 +65,24 @@ def test_a_gap_in_t_is_no_frame(plate: str) -> None:
     assert frames(source)[2].metadata["file"] == "A1_10_DAPI.tif"
 
 
+def test_a_number_that_is_missing_is_an_unreadable_frame(tmp_path: Path) -> None:
+    for t in (10, 12, 16, 18):
+        tifffile.imwrite(tmp_path / f"f_{t:03d}.tif", np.full(SHAPE, t, np.uint16))
+    source = Files(str(tmp_path / "f_{t:d}.tif"))
+    assert source.info.frames == 5
+    given = list(source.frames())
+    assert given[2] == Unreadable(2, "no file f_014.tif", None, {"t": 14})
+    assert [f.pixels[0, 0] for f in given if isinstance(f, Frame)] == [10, 12, 16, 18]
+
+
+def test_times_are_no_numbers_of_frames(tmp_path: Path) -> None:
+    # milliseconds: in steps of one nearly all would be missing
+    for t in (0, 33, 67, 100):
+        tifffile.imwrite(tmp_path / f"f_{t}.tif", np.full(SHAPE, t, np.uint16))
+    source = Files(str(tmp_path / "f_{t:d}.tif"))
+    assert [f.metadata["t"] for f in frames(source)] == [0, 33, 67, 100]
+
+
 def test_z_and_c_in_any_order_of_the_name(tmp_path: Path) -> None:
     for z in (9, 10, 11):
         for c in range(2):

@@ -1,16 +1,23 @@
 """What pims reads: pixels against the file's own bytes, times, refusals."""
 
+import datetime
 import pickle
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
-from streamproc.sources.pims import Pims
+import tifffile
+import zarr
+from streamproc.sources.pims import Pims, _rate, _times
 
 import streamproc as sp
 from streamproc.errors import FrameError, SourceError
+from streamproc.export import export
 from streamproc.frame import Array, Frame, Source, Unreadable
 
 #: pims 0.7 asks scikit-image in a way that will go
@@ -34,11 +41,68 @@ def test_norpix_by_its_suffix(norpix: Path) -> None:
     assert isinstance(source, Pims)
     info = source.info
     assert (info.axes, info.shape, info.frames) == ("yx", (32, 36), 6)
-    assert (info.dtype, info.fps) == (np.uint8, 10)
+    assert info.dtype == np.uint8
     frames = [item for item in source.frames() if isinstance(item, Frame)]
     assert np.array_equal(np.stack([f.pixels for f in frames]), stored(norpix))
     seconds = [np.fromfile(norpix, "<u4")[(8192 * (i + 1) + 1152) // 4] for i in (0, 5)]
     assert [int(frames[i].time or 0) for i in (0, 5)] == seconds
+
+
+def stamps(path: Path) -> Array:
+    """Return the frames' times: seconds, ms and µs, after the pixels."""
+    blocks = np.fromfile(path, np.uint8)[8192:].reshape(6, 8192)
+    told = blocks[:, 1152 : 1152 + 8].copy()
+    parts = told[:, 4:].copy().view("<u2")
+    seconds = told[:, :4].copy().view("<u4")[:, 0]
+    return np.asarray(seconds + parts @ [1e-3, 1e-6])
+
+
+def test_frames_per_second_are_those_of_the_time_stamps(
+    norpix: Path, tmp_path: Path
+) -> None:
+    # was 10, what the header suggests
+    source = Pims(str(norpix))
+    times = stamps(norpix)
+    assert [source.read(i).time for i in range(6)] == pytest.approx(times, abs=1e-6)
+    assert source.info.fps == pytest.approx(1 / np.median(np.diff(times)), rel=1e-4)
+    assert source.info.fps == pytest.approx(30.3, abs=0.1)
+    assert Pims(str(norpix), fps=4).info.fps == 4
+    interval = 1 / source.info.fps
+    report = sp.run({"source": sp.open(str(norpix))}, tmp_path / "run")
+    group = zarr.open_group(report.path / "images.ome.zarr" / "source", mode="r")
+    told: Any = group.attrs["ome"]
+    scale = told["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]
+    assert scale["scale"][0] == pytest.approx(interval)
+    export(report.path, "ome-tiff", tmp_path / "a.ome.tif")
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        pixels = ElementTree.fromstring(file.ome_metadata or "").find(".//{*}Pixels")
+    assert pixels is not None
+    assert float(pixels.attrib["TimeIncrement"]) == pytest.approx(interval)
+
+
+@pytest.mark.parametrize("stamped", [0, 1])
+def test_time_stamps_that_stand_still_leave_what_the_header_says(
+    norpix: Path, tmp_path: Path, stamped: int
+) -> None:
+    content = bytearray(norpix.read_bytes()[: 8192 * 7])
+    for i in range(6):
+        at = 8192 * (i + 1) + 1152
+        content[at : at + 8] = struct.pack("<LHH", 1435776075 * stamped, 0, 0)
+    (tmp_path / "a.seq").write_bytes(content)
+    assert Pims(str(tmp_path / "a.seq")).info.fps == 10
+
+
+def test_frames_per_second_of_phantom_time_stamps() -> None:
+    class Reader:
+        """As pims.Cine keeps them: a moment, and the fraction of its second."""
+
+        frame_time_stamps = tuple(
+            (datetime.datetime.fromtimestamp(1435776075), i / 64) for i in range(9)
+        )
+
+    assert _rate(_times(Reader(), 9)) == 64
+    assert _rate(_times(Reader(), 1)) is None
+    assert _times(object(), 9) == []
 
 
 def test_threads_and_processes(norpix: Path) -> None:

@@ -529,6 +529,10 @@ def test_channels_have_names(
     )
     one = Files(str(tmp_path / name), channel=1).info
     assert (one.channels, one.metadata["channel"]) == ((), "GFP")
+    named = Files(str(tmp_path / name), channel="GFP")
+    assert named.info == one
+    with pytest.raises(SourceError, match="no channel 'GPF'; did you mean 'GFP'"):
+        Files(str(tmp_path / name), channel="GPF")
 
 
 def test_channels_that_labels_do_not_tell_apart(tmp_path: Path) -> None:

@@ -279,6 +279,53 @@ def test_a_store_that_goes_away(tmp_path: Path) -> None:
         source.read(4)
 
 
+def test_a_store_that_goes_away_within_a_frame(tmp_path: Path) -> None:
+    # one chunk is read, the next one is missing already: no frame of zeros and truth
+    source = Zarr(write_image(tmp_path / "a.zarr"))
+    chunks = list((tmp_path / "a.zarr" / "0").rglob("c/0/*/*/*/*"))
+    first = min(path for path in chunks if path.is_file())
+    assert len(chunks) > 1
+    for path in (tmp_path / "a.zarr").rglob("*"):
+        if path.is_file() and path != first:
+            path.unlink()
+    with pytest.raises(SourceError, match=r"is gone: .*; resume when it is back"):
+        source.read(0)
+
+
+@pytest.mark.parametrize("fill", [0, 7, float("nan")])
+def test_a_chunk_that_was_never_written_holds_the_fill_value(
+    tmp_path: Path, fill: float
+) -> None:
+    array = zarr.create_array(
+        tmp_path / "a.zarr",
+        shape=(2, 8, 8),
+        chunks=(1, 4, 4),
+        dtype="float32",
+        fill_value=fill,
+    )
+    array[0, :4, :4] = 3
+    pixels = Zarr(str(tmp_path / "a.zarr")).read(0).pixels
+    assert np.array_equal(pixels, np.asarray(array[0]), equal_nan=True)
+    assert (pixels[:4, :4] == 3).all()
+
+
+def test_axes_are_said_where_an_array_names_none(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", data=STACK[:, :, 0])
+    with pytest.raises(SourceError, match="has 4 dimensions without names; say which"):
+        Zarr(str(tmp_path / "a.zarr"))
+    source = Zarr(str(tmp_path / "a.zarr"), axes="tcyx")
+    assert source.info.axes == "cyx"
+    assert np.array_equal(frames(source), STACK[:, :, 0])
+
+
+def test_channels_of_a_run_keep_their_names(tmp_path: Path) -> None:
+    raw = sp.open({"zarr": {"path": write_image(tmp_path / "a.zarr")}})
+    sp.run({"deep": raw.project(method="max")}, tmp_path / "run", executor="inline")
+    saved = str(tmp_path / "run" / "images.ome.zarr" / "deep")
+    assert Zarr(saved).info.channels == ("DAPI", "GFP")
+    assert np.array_equal(frames(Zarr(saved, channel="GFP")), STACK[:, 1].max(axis=1))
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
