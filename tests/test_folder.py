@@ -240,7 +240,7 @@ def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
         message = f"in use by process {os.getpid()} on .*; wait for its end or choose"
         with pytest.raises(RunFolderError, match=message):
             sp.resume(tmp_path / "run")
-        with pytest.raises(RunFolderError, match="go on with the run in it: streamproc resume"):
+        with pytest.raises(RunFolderError, match="run in it: streamproc resume"):
             sp.run([simulated()], tmp_path / "run")
     finally:
         run.stop()
