@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -29,8 +30,6 @@ _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 #: What later versions bring, refused by name today.
 LATER = {
-    "dask": "executor 'dask' is not supported by this version yet; "
-    "use threads or inline",
     "skip": "on_overload 'skip' is not supported by this version yet; use catch_up",
     "deadline_ms": "deadline_ms comes with on_overload: skip, "
     "which this version does not support yet",
@@ -66,10 +65,55 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, validate_default=False)
 
 
+Count = Annotated[int, Field(ge=1, le=1024)]
+
+
+class InlineConfig(_Strict):
+    """``executor: inline``."""
+
+
 class ThreadsConfig(_Strict):
     """``executor: {threads: {workers: 2}}``."""
 
-    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    #: Threads at work; default: one per core.
+    workers: Count | None = None
+
+
+class DaskConfig(_Strict):
+    """``executor: {dask: {workers: 2}}`` or ``{dask: {scheduler: "tls://..."}}``."""
+
+    #: Processes that are started on this machine; default: one per core.
+    workers: Count | None = None
+    threads_per_worker: Count = 1
+    #: Of one worker; default: its share of this machine's.
+    memory_limit: Bytes | None = None
+    #: Address of a cluster that is there, in place of one of our own.
+    scheduler: str | None = None
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    #: Take a scheduler that is not encrypted, beyond this machine too.
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> "DaskConfig":
+        own = {"workers", "threads_per_worker", "memory_limit"} & self.model_fields_set
+        other = {"tls_ca", "tls_cert", "tls_key", "insecure"} & self.model_fields_set
+        if self.scheduler is not None and own:
+            raise ValueError(
+                f"{min(own)} is for a cluster of our own; the one at 'scheduler' has "
+                "its workers"
+            )
+        if self.scheduler is None and other:
+            raise ValueError(f"{min(other)} belongs to 'scheduler'; give its address")
+        return self
+
+
+EXECUTORS: dict[str, type[_Strict]] = {
+    "inline": InlineConfig,
+    "threads": ThreadsConfig,
+    "dask": DaskConfig,
+}
 
 
 class LogConfig(_Strict):
@@ -113,22 +157,18 @@ class Options(_Strict):
     @classmethod
     def _executor(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
         name = value if isinstance(value, str) else next(iter(value), "")
-        if name == "dask":
-            raise ValueError(LATER["dask"])
-        if name not in ("inline", "threads"):
-            raise ValueError(
-                f"no executor named {name!r}{nearest(name, ('inline', 'threads'))}"
-            )
+        if name not in EXECUTORS:
+            raise ValueError(f"no executor named {name!r}{nearest(name, EXECUTORS)}")
         if isinstance(value, dict):
             if len(value) != 1:
                 raise ValueError("one executor with its parameters")
-            parameters = value[name] or {}
-            if name == "inline" and parameters:
+            model = EXECUTORS[name]
+            if name == "inline" and value[name]:
                 raise ValueError("executor inline takes no parameters")
             try:
-                ThreadsConfig.model_validate(parameters)
+                model.model_validate(value[name] or {})
             except ValidationError as error:
-                text = _message(error, ThreadsConfig, "", ("executor", "threads"))
+                text = _message(error, model, "", ("executor", name))
                 raise PydanticCustomError("told", "{text}", {"text": text}) from None
         return value
 
@@ -172,17 +212,18 @@ class Options(_Strict):
 
     @property
     def executor_name(self) -> str:
-        """``inline`` or ``threads``."""
+        """``inline``, ``threads`` or ``dask``."""
         value = self.executor
         return value if isinstance(value, str) else next(iter(value))
 
     @property
-    def workers(self) -> int | None:
-        """The number of workers asked for."""
+    def executor_parameters(self) -> dict[str, Any]:
+        """The executor's parameters, those left out at their defaults."""
+        name = self.executor_name
+        given: dict[str, Any] = {}
         if isinstance(self.executor, dict):
-            parameters = self.executor[self.executor_name] or {}
-            return ThreadsConfig.model_validate(parameters).workers
-        return None
+            given = self.executor[name] or {}
+        return EXECUTORS[name].model_validate(given).model_dump()
 
 
 class Pipeline(Options):

@@ -6,6 +6,7 @@
     ├── ConfigError (ValueError)          a pipeline, parameter or graph that cannot run
     ├── SourceError (OSError)             a source that cannot be opened, or changes
     ├── FrameError (ValueError)           one frame that cannot be read or processed
+    ├── ExecutorError (RuntimeError)      workers that cannot be started or reached
     ├── StoreError (OSError)              a run folder that cannot be written or read
     │   └── RunFolderError            a run folder that exists, is locked or differs
     └── MissingDependency (ImportError)   an optional package that is not installed
@@ -31,6 +32,10 @@ class SourceError(StreamprocError, OSError):
 
 class FrameError(StreamprocError, ValueError):
     """One frame that cannot be read or processed; the others are unharmed."""
+
+
+class ExecutorError(StreamprocError, RuntimeError):
+    """Workers that cannot be started or reached, or are gone."""
 
 
 class StoreError(StreamprocError, OSError):

@@ -1,12 +1,13 @@
 """Start a run of one graph on one source into one folder, or go on with one."""
 
+import multiprocessing
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .config import Pipeline, build, parse, parse_options, read_yaml
-from .errors import RunFolderError
+from .errors import ExecutorError, RunFolderError
 from .folder import RunFolder, existing, fingerprint, new_folder, version_of
 from .job import Job, Saved, check_space, take_handles, title
 from .report import Report
@@ -161,6 +162,7 @@ def _difference(folder: RunFolder, job: Job, past: Mapping[str, Any]) -> str:
 
 
 def _launch(job: Job, to: str | Path | None) -> Run:
+    _refuse_while_imported(job)
     path = Path(os.path.normpath(to)) if to is not None else new_folder(title(job))
     folder = RunFolder(path)
     check_space(job, path)
@@ -170,3 +172,17 @@ def _launch(job: Job, to: str | Path | None) -> Run:
     except BaseException:
         folder.remove()
         raise
+
+
+def _refuse_while_imported(job: Job) -> None:
+    """Refuse to start dask workers in a process that is itself being started as one.
+
+    It imports the script that starts it: without a guard that script would start
+    workers again.
+    """
+    is_worker = getattr(multiprocessing.current_process(), "_inheriting", False)
+    if is_worker and job.options.executor_name == "dask":
+        raise ExecutorError(
+            "a script that runs on dask is imported by its own workers; put the run "
+            "below: if __name__ == '__main__':"
+        )

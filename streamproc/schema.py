@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
 from . import ops
-from .config import LATER, Limits, Pipeline
+from .config import EXECUTORS, LATER, Limits, Pipeline
 from .errors import StreamprocError
 from .extension import KINDS, extension
 from .graph import Handle
@@ -210,16 +210,18 @@ def _save() -> Schema:
 
 
 def _executor(told: Schema) -> Schema:
-    workers = {"type": "integer", "minimum": 1, "maximum": 1024}
-    threads = {
-        "type": ["object", "null"],
-        "properties": {"workers": {**workers, "description": "Threads at work."}},
-        "additionalProperties": False,
+    kinds = {}
+    for name, model in EXECUTORS.items():
+        schema = model.model_json_schema()
+        kinds[name] = {
+            "type": ["object", "null"],
+            "properties": schema["properties"],
+            "additionalProperties": False,
+        }
+    return {
+        "anyOf": [{"enum": list(EXECUTORS)}, _one_of(kinds)],
+        "default": told["default"],
     }
-    inline = {"type": ["object", "null"], "maxProperties": 0}
-    named = {"enum": ["inline", "threads"]}
-    mapping = _one_of({"inline": inline, "threads": threads})
-    return {"anyOf": [named, mapping], "default": told["default"]}
 
 
 def _one_of(kinds: Mapping[str, Schema]) -> Schema:

@@ -415,6 +415,8 @@ class Run:
         try:
             with _quick_switching(), _single_threaded_opencv():
                 self._executor.start(engine.deliver)
+                # the seconds that a cluster takes to start are no frame's
+                self.metrics.started = time.perf_counter()
                 # a daemon: a camera or a function that hangs cannot hold up the end
                 driver = threading.Thread(target=engine.drive, name="driver")
                 driver.daemon = True
@@ -575,7 +577,13 @@ def _later(what: str) -> ConfigError:
 def _executor(options: Options) -> Executor:
     if options.executor_name == "inline":
         return Inline()
-    return Threads(options.workers or available_cores())
+    parameters = options.executor_parameters
+    if options.executor_name == "threads":
+        return Threads(parameters["workers"] or available_cores())
+    from .execution.cluster import ClusterOptions
+    from .execution.dask import Dask
+
+    return Dask(ClusterOptions(**parameters), available_cores())
 
 
 def available_cores() -> int:

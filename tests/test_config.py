@@ -93,12 +93,16 @@ def test_the_example_holds_to_the_letter(tmp_path: Path) -> None:
         ("{threads: {}}", "threads", None),
         ("{threads: null}", "threads", None),
         ("{inline: {}}", "inline", None),
+        ("dask", "dask", None),
+        ("{dask: {workers: 2, memory_limit: 1GiB}}", "dask", 2),
+        ('{dask: {scheduler: "tls://head:8786"}}', "dask", None),
     ],
 )
 def test_executors(text: str, name: str, workers: int | None, tmp_path: Path) -> None:
     pipeline = from_text(f"{SOURCE}{SAVE}executor: {text}", tmp_path)
     options = pipeline.options()
-    assert (options.executor_name, options.workers) == (name, workers)
+    assert options.executor_name == name
+    assert options.executor_parameters.get("workers") == workers
 
 
 def test_a_bare_value_is_the_first_parameter(tmp_path: Path) -> None:
@@ -164,8 +168,6 @@ def test_what_is_no_size(text: Any) -> None:
 # text beyond source and save, and the message it must give
 REFUSED = {
     # later versions
-    "executor: dask": "executor: executor 'dask' is not supported by this version yet",
-    "executor: {dask: {workers: 2}}": "executor 'dask' is not supported by this vers",
     "on_overload: skip": "on_overload 'skip' is not supported by this version yet",
     "deadline_ms: 5": "deadline_ms comes with on_overload: skip",
     "on_full_log: drop_newest": "on_full_log 'drop_newest' is not supported by this",
@@ -190,6 +192,10 @@ REFUSED = {
     "executor: {threads: {workers: 0}}": "executor.threads.workers must be >= 1, got 0",
     "executor: {threads: 2}": "executor.threads must be a mapping, got 2",
     "executor: {inline: {workers: 2}}": "executor inline takes no parameters",
+    "executor: {dask: {workers: 0}}": "executor.dask.workers must be >= 1, got 0",
+    "executor: {dask: {memory_limit: 1x}}": "executor.dask.memory_limit",
+    "executor: {dask: {scheduler: a, workers: 2}}": "workers is for a cluster of our",
+    "executor: {dask: {insecure: true}}": "insecure belongs to 'scheduler'; give its",
     "executor: {inline: {}, threads: {}}": "one executor with its parameters",
     "executor: {}": "no executor named ''",
     "log: some": "log must be a mapping or none, got 'some'",

@@ -1,7 +1,7 @@
-"""What every executor promises; `inline`, `threads` and later dask keep it."""
+"""What every executor promises; `inline`, `threads` and `dask` keep it."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,6 +11,57 @@ from streamproc.frame import Array, FrameRef
 from streamproc.stage import Result, Stage
 
 Deliver = Callable[[Result], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """What became of a background: its pixels, or why there are none."""
+
+    pixels: Array | None = None
+    #: xxh3_64 of the pixels: their identity in the ledger
+    hash: str | None = None
+    error: str | None = None
+    #: a frame of another shape: the run ends
+    fatal: SourceError | None = None
+
+    @classmethod
+    def of(cls, refs: Iterable[FrameRef], block: int) -> "Average":
+        """Average the readable frames of a window (those that fail are left out)."""
+        from streamproc.ops.background import mean_frame
+        from streamproc.values import hash_image
+
+        try:
+            pixels = mean_frame(_readable(refs))
+            return cls(pixels, hash_image(pixels))
+        except SourceError as error:
+            return cls(fatal=error)
+        except Exception as error:
+            # reported by every frame of the block that needs it
+            return cls(error=f"background of block {block}: {error}")
+
+    def get(self) -> Array:
+        """Return the pixels.
+
+        Raises
+        ------
+        FrameError
+            It could not be computed.
+        SourceError
+            A frame of it has another shape: the run ends.
+        """
+        if self.fatal is not None:
+            raise SourceError(str(self.fatal))
+        if self.pixels is None:
+            raise FrameError(self.error or "background was cancelled")
+        return self.pixels
+
+
+class Background(Protocol):
+    """What a task needs of a background."""
+
+    def get(self) -> Array:
+        """Return its pixels; raises `FrameError` or `SourceError`."""
+        ...
 
 
 class WindowValue:
@@ -26,26 +77,16 @@ class WindowValue:
         #: the first frame that waits for it
         self.first = first
         self.refs: list[FrameRef] = refs
-        self._ready = threading.Event()
-        self._value: Array | None = None
-        self._error: str | None = None
-        self._fatal: SourceError | None = None
         #: xxh3_64 of the background, once computed: its identity in the ledger
         self.hash: str | None = None
+        self._ready = threading.Event()
+        self._average = Average()
 
     def compute(self) -> None:
-        """Average the readable frames of the window (those that fail are left out)."""
-        from streamproc.ops.background import mean_frame
-        from streamproc.values import hash_image
-
+        """Average the readable frames of the window."""
         try:
-            self._value = mean_frame(_readable(self.refs))
-            self.hash = hash_image(self._value)
-        except SourceError as error:
-            self._fatal = error
-        except Exception as error:
-            # reported by every frame of the block that needs it
-            self._error = f"background of block {self.key[1]}: {error}"
+            self._average = Average.of(self.refs, self.key[1])
+            self.hash = self._average.hash
         finally:
             self.refs = []
             self._ready.set()
@@ -72,14 +113,10 @@ class WindowValue:
                 with suppress(StreamprocError):  # `compute` meets it again
                     ref.resolve()
         self._ready.wait()
-        if self._fatal is not None:
-            raise SourceError(str(self._fatal))
-        if self._value is None:
-            raise FrameError(self._error or "background was cancelled")
-        return self._value
+        return self._average.get()
 
 
-def _readable(refs: list[FrameRef]) -> Any:  # a generator of arrays
+def _readable(refs: Iterable[FrameRef]) -> Any:  # a generator of arrays
     for ref in refs:
         try:
             yield ref.resolve()
@@ -94,7 +131,7 @@ class Task:
     stage: Stage
     ref: FrameRef
     given: Mapping[str, Any] = field(default_factory=dict)
-    windows: Mapping[str, WindowValue] = field(default_factory=dict)
+    windows: Mapping[str, Background] = field(default_factory=dict)
 
     def run(self) -> Result:
         """Run the stage; a failed background fails the frame."""
