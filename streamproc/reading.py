@@ -1,5 +1,6 @@
 """Arrays and tables of a run folder, read while they grow."""
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import nearest
+from .errors import StoreError, nearest, one_line
 from .folder import connect_readonly
 from .frame import Array
 
@@ -107,8 +108,19 @@ def read_table(ledger: Path, name: str, frames: range | None = None) -> "pd.Data
 
 
 def query(ledger: Path, sql: str, values: tuple[Any, ...] = ()) -> "pd.DataFrame":
-    """Return the rows of one SELECT, as they are now."""
+    """Return the rows of one SELECT, as they are now.
+
+    Raises
+    ------
+    StoreError
+        The ledger cannot be read, or has no tables yet: the run is just beginning.
+    """
     import pandas as pd
 
     with closing(connect_readonly(ledger)) as db:
-        return pd.read_sql_query(sql, db, params=values)
+        try:
+            return pd.read_sql_query(sql, db, params=values)
+        except (pd.errors.DatabaseError, sqlite3.Error) as error:
+            raise StoreError(
+                f"{ledger} cannot be read (yet): {one_line(error.__cause__ or error)}"
+            ) from error

@@ -1,5 +1,6 @@
 """Reading a run back, while it goes on too."""
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 import streamproc as sp
 from streamproc import reading, results
-from tests.arrays import Arrays, noise, segmented, simulated, wait_for, whole
+from streamproc.errors import StoreError
+from tests.arrays import Arrays, noise, run_one, segmented, simulated, wait_for, whole
 
 
 def test_everything_by_name(tmp_path: Path, executor: str) -> None:
@@ -42,6 +44,18 @@ def test_everything_by_name(tmp_path: Path, executor: str) -> None:
     table = result.tables["cells"]
     assert 5 not in set(table.frame)
     assert table.equals(table.sort_values(["frame", "label"]))
+
+
+def test_a_run_that_has_just_begun_has_no_tables_yet(tmp_path: Path) -> None:
+    run_one(simulated(2).gaussian(), tmp_path / "run")
+    ledger = tmp_path / "run" / "run.sqlite"
+    ledger.unlink()
+    sqlite3.connect(ledger).close()
+    result = sp.load(tmp_path / "run")
+    with pytest.raises(
+        StoreError, match=r"run\.sqlite cannot be read \(yet\): .*no such table: frames"
+    ):
+        assert result.frames is None
 
 
 def test_missing_names_are_told(tmp_path: Path) -> None:
