@@ -6,6 +6,7 @@ is tried frame by frame, each with nothing else in flight: only a frame that kil
 its workers alone is recorded as failed.
 """
 
+import itertools
 import math
 import threading
 import time
@@ -77,7 +78,8 @@ class Dask:
         self._parcels: dict[int, tuple[str, object]] = {}
         self._source: Source | None = None
         self._kernel: float | None = None
-        self._number = 0
+        # of tasks: two threads send, and a key used twice would be an old result
+        self._numbers = itertools.count()
         self._has_ended = False
         self._looked = self._manned = time.monotonic()
         self._threads: list[threading.Thread] = []
@@ -231,14 +233,13 @@ class Dask:
             for step, value in tasks[0].windows.items()
             if isinstance(value, WindowValue)
         }
-        self._number += 1
         future = self._client.submit(
             run_batch,
             stage,
             source,
             wires,
             averages,
-            key=(f"{self._run}-{stage}", self._number),
+            key=(f"{self._run}-{stage}", next(self._numbers)),
             pure=False,
         )
         with self._changed:
@@ -253,15 +254,12 @@ class Dask:
         return window.future
 
     def _average(self, window: _Window) -> None:
-        with self._changed:
-            self._number += 1
-            number = self._number
         window.future = self._client.submit(
             average,
             self._source_parcel(),
             window.wires,
             window.block,
-            key=(f"{self._run}-background", number),
+            key=(f"{self._run}-background", next(self._numbers)),
             pure=False,
             priority=1,
         )
