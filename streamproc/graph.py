@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from .errors import ConfigError, nearest
 from .frame import Kind, Source
@@ -146,6 +146,12 @@ class Handle:
         self.step = step
         self._stream: streamz.Stream | None = None
         self._listened = False
+
+    if not TYPE_CHECKING:  # a type checker knows the methods
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say which handle has what this one lacks."""
+            raise AttributeError(_lacking(self, name))
 
     @property
     def name(self) -> str:
@@ -354,19 +360,19 @@ class Image(Handle):
     kind: Kind = "image"
 
     def gaussian(
-        self, *, sigma: float | tuple[float, ...] = 1.0, name: str | None = None
+        self, sigma: float | tuple[float, ...] = 1.0, *, name: str | None = None
     ) -> "Image":
         """Smooth with a Gaussian of ``sigma`` pixels; float32. See `ops.gaussian`."""
         return self._add("gaussian", {"sigma": sigma}, name, Image)
 
-    def median(self, *, size: int = 3, name: str | None = None) -> "Image":
+    def median(self, size: int = 3, *, name: str | None = None) -> "Image":
         """Replace each pixel by the median of its ``size`` box. See `ops.median`."""
         return self._add("median", {"size": size}, name, Image)
 
     def difference_of_gaussians(
         self,
-        *,
         low_sigma: float = 1.0,
+        *,
         high_sigma: float | None = None,
         name: str | None = None,
     ) -> "Image":
@@ -376,8 +382,8 @@ class Image(Handle):
 
     def white_tophat(
         self,
-        *,
         radius: int = 25,
+        *,
         shape: Literal["disk", "box"] = "disk",
         name: str | None = None,
     ) -> "Image":
@@ -388,8 +394,8 @@ class Image(Handle):
 
     def background(
         self,
-        *,
         method: Literal["mean", "top_hat"] = "mean",
+        *,
         window: int = 50,
         every: int = 25,
         radius: int = 25,
@@ -447,19 +453,19 @@ class Mask(Image):
 
     kind: Kind = "mask"
 
-    def binary_erosion(self, *, radius: int = 1, name: str | None = None) -> "Mask":
+    def binary_erosion(self, radius: int = 1, *, name: str | None = None) -> "Mask":
         """Shrink by a disk (ball). See `ops.binary_erosion`."""
         return self._add("binary_erosion", {"radius": radius}, name, Mask)
 
-    def binary_dilation(self, *, radius: int = 1, name: str | None = None) -> "Mask":
+    def binary_dilation(self, radius: int = 1, *, name: str | None = None) -> "Mask":
         """Grow by a disk (ball). See `ops.binary_dilation`."""
         return self._add("binary_dilation", {"radius": radius}, name, Mask)
 
-    def binary_opening(self, *, radius: int = 1, name: str | None = None) -> "Mask":
+    def binary_opening(self, radius: int = 1, *, name: str | None = None) -> "Mask":
         """Remove what a disk (ball) does not fit into. See `ops.binary_opening`."""
         return self._add("binary_opening", {"radius": radius}, name, Mask)
 
-    def binary_closing(self, *, radius: int = 1, name: str | None = None) -> "Mask":
+    def binary_closing(self, radius: int = 1, *, name: str | None = None) -> "Mask":
         """Close gaps narrower than a disk (ball). See `ops.binary_closing`."""
         return self._add("binary_closing", {"radius": radius}, name, Mask)
 
@@ -469,8 +475,8 @@ class Mask(Image):
 
     def remove_small_objects(
         self,
-        *,
         max_size: int = 64,
+        *,
         connectivity: int | None = 1,
         name: str | None = None,
     ) -> "Mask":
@@ -479,7 +485,7 @@ class Mask(Image):
         return self._add("remove_small_objects", given, name, Mask)
 
     def label(
-        self, *, connectivity: int | None = None, name: str | None = None
+        self, connectivity: int | None = None, *, name: str | None = None
     ) -> "Labels":
         """Number the connected objects. See `ops.label`."""
         return self._add("label", {"connectivity": connectivity}, name, Labels)
@@ -496,8 +502,8 @@ class Labels(Handle):
 
     def remove_small_objects(
         self,
-        *,
         max_size: int = 64,
+        *,
         connectivity: int | None = 1,
         name: str | None = None,
     ) -> "Labels":
@@ -574,6 +580,18 @@ def open_source(source: str | Path | Mapping[str, Any] | Source) -> Image:
     if not isinstance(handle, Image):
         raise ConfigError("a source gives images")
     return handle
+
+
+def _lacking(handle: Handle, name: str) -> str:
+    """Return why a handle has no such attribute, and what has."""
+    if name.startswith("_"):
+        return f"{type(handle).__name__!r} object has no attribute {name!r}"
+    takes = [kind for kind, owner in _HANDLES.items() if hasattr(owner, name)]
+    if not takes:
+        known = [n for n in dir(type(handle)) if not n.startswith("_")]
+        return f"a handle of kind {handle.kind} has no {name!r}{nearest(name, known)}"
+    before = {"labels": "; label() it first", "mask": "; threshold() it first"}
+    return f"{name} takes {takes[0]}, got {handle.kind}{before.get(takes[0], '')}"
 
 
 def unknown_step(name: str, known: Mapping[str, Any], path: str) -> ConfigError:

@@ -124,6 +124,18 @@ def status(command: Command, run: str = "RUN") -> dict[str, Any]:
 # --- what every command prints ----------------------------------------------------
 
 
+def test_no_object_in_any_frame_is_said(command: Command) -> None:
+    graph = (
+        "  mask: {threshold: {method: fixed, value: 65535}}\n"
+        "  nuclei: {label: {}}\n  cells: {measure: {intensity: source}}"
+    )
+    _, out, _ = command("run", write(graph=graph, save="[cells]"), "--to", "RUN")
+    assert re.search(r"^objects +0, in no frame any$", out, re.M)
+    file = write(graph="  smooth: {gaussian: 1}", save="[smooth]")
+    _, out, _ = command("run", file, "--to", "R2")
+    assert "objects" not in out
+
+
 def test_run_prints_results_on_stdout_and_says_the_folder(command: Command) -> None:
     code, out, err = command("run", write(), "--to", "RUN")
     assert code == 0

@@ -1,6 +1,8 @@
 """Handles: names, kinds, refusals, and streams of committed values."""
 
+import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,37 @@ def test_many_joins_cost_nothing(tmp_path: Path) -> None:
         x = x.map(np.maximum, x)
     assert len(list(x.step.ancestors())) == 61
     assert sp.run(x, tmp_path / "run", executor="inline").frames.done == 1
+
+
+@pytest.mark.parametrize(
+    ("lacks", "message"),
+    [
+        (lambda raw: raw.measure(), "measure takes labels, got image; label() it fir"),
+        (lambda raw: raw.label(), "label takes mask, got image; threshold() it first"),
+        (lambda raw: raw.treshold(), "has no 'treshold'; did you mean 'threshold'?"),
+        (lambda raw: raw._private, "'Image' object has no attribute '_private'"),
+    ],
+)
+def test_what_a_handle_lacks(lacks: Callable[[Any], Any], message: str) -> None:
+    raw = simulated(1)
+    with pytest.raises(AttributeError, match=re.escape(message)):
+        lacks(raw)
+    assert list(raw.graph.steps) == ["source"]
+
+
+def test_the_first_parameter_needs_no_name() -> None:
+    raw = simulated(1)
+    steps: list[tuple[sp.Handle, dict[str, Any]]] = [
+        (raw.gaussian(3), {"sigma": 3}),
+        (raw.median(5), {"size": 5}),
+        (raw.background("top_hat"), {"method": "top_hat"}),
+        (raw.threshold("li").binary_opening(2), {"radius": 2}),
+        (raw.threshold().remove_small_objects(9), {"max_size": 9}),
+        (raw.threshold().label(2), {"connectivity": 2}),
+    ]
+    for handle, parameters in steps:
+        given = handle.step.parameters
+        assert {name: given[name] for name in parameters} == parameters
 
 
 def test_a_chain_may_be_long(tmp_path: Path) -> None:

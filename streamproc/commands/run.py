@@ -232,9 +232,10 @@ def _show_end(report: "Report") -> None:
     from ..progress import next_commands, show_next, show_report
     from ..results import load
 
-    show_report(report)
     results = load(report.path)
     table = next((t for t in results.tables if t in report.saved), None)
+    is_empty = table is not None and report.frames.done and not report.objects
+    show_report(report, [("objects", "0, in no frame any")] if is_empty else [])
     picture = bool(report.frames.done and (results.images or results.labels))
     show_next(
         next_commands(
