@@ -19,6 +19,9 @@ from streamproc.errors import ConfigError, ExecutorError, one_line
 _FAILURES = 1
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": _FAILURES,
+    # pages that tell anybody on this machine what is computed
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
     # else the last thousand payloads stay in memory
     "distributed.admin.low-level-log-length": 10,
     # frames are allocated and freed all the time: keep their memory. 32 MiB is the
@@ -90,7 +93,11 @@ class Cluster:
                 host="127.0.0.1",
                 security=security,
                 protocol="tls://",
-                dashboard_address=None,
+                # TLS is for tasks alone: what answers in HTTP has no page, here only
+                scheduler_kwargs={
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",
+                },
                 silence_logs=logging.CRITICAL,
                 preload=["streamproc.execution.remote"],
             )

@@ -7,6 +7,8 @@ import ssl
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -288,6 +290,27 @@ def test_pixels_do_not_leave_in_the_clear(address: str, is_fine: bool) -> None:
     with pytest.raises(ConfigError, match=r"not encrypted.*use tls://, or say insec"):
         refuse_insecure(address, insecure=False)
     refuse_insecure(address, insecure=True)
+
+
+def test_clusters_of_several_runs_tell_nothing_over_http() -> None:
+    one, two = (Cluster(ClusterOptions(workers=1), 1) for _ in range(2))
+    try:
+        services = [
+            info["services"]["dashboard"]
+            for cluster in (one, two)
+            for info in (
+                cluster.client.scheduler_info(n_workers=-1),
+                *cluster.client.scheduler_info(n_workers=-1)["workers"].values(),
+            )
+        ]
+        assert len(set(services)) == 4
+        for port in services:
+            for page in ("", "status", "info/main/workers.html", "json/identity.json"):
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=9)
+    finally:
+        one.close()
+        two.close()
 
 
 @pytest.mark.parametrize(
