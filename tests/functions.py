@@ -1,7 +1,5 @@
 """Functions that a pipeline imports by name."""
 
-import os
-import threading
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -33,33 +31,3 @@ def plus_total(image: Array, total: dict[str, Any]) -> Array:
 def two_rows(value: object) -> list[dict[str, int]]:
     """Return a table of two rows."""
     return [{"a": 1}, {"a": 2}]
-
-
-def slow_mean(image: Array) -> float:
-    """Take 20 ms for a mean."""
-    threading.Event().wait(0.02)
-    return float(image.mean())
-
-
-def pid_of(image: Array) -> int:
-    """Tell in which process this runs."""
-    return os.getpid()
-
-
-def number_of(image: Array) -> int:
-    """Return the first pixel, where some movies have the frame's number."""
-    return int(image[0, 0])
-
-
-def dies_at_seven(image: Array) -> int:
-    """Take the process along, on the frame whose first pixel says so."""
-    if image[0, 0] == 7:
-        os._exit(1)
-    return int(image[0, 0])
-
-
-def fails_at_three(image: Array) -> int:
-    """Refuse the frame whose first pixel says so."""
-    if image[0, 0] == 3:
-        raise ValueError("three")
-    return int(image[0, 0])

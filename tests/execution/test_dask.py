@@ -1,5 +1,6 @@
 """Dask workers: the same bits, whatever becomes of the processes."""
 
+import importlib
 import os
 import signal
 import socket
@@ -31,16 +32,43 @@ from streamproc.folder import status
 from streamproc.frame import FrameRef
 from streamproc.stage import Result, Stage
 from tests.arrays import Arrays, noise, segmented, simulated, wait_for
-from tests.functions import (
-    dies_at_seven,
-    fails_at_three,
-    number_of,
-    pid_of,
-    slow_mean,
-)
 from tests.same_run import assert_same_run
 
 TWO: dict[str, Any] = {"dask": {"workers": 2}}
+
+#: A module that workers can import, wherever the tests and the package lie.
+FUNCTIONS = """
+import os, time
+
+def slow_mean(image):
+    time.sleep(0.02)
+    return float(image.mean())
+
+def pid(image):
+    return os.getpid()
+
+def number(image):
+    return int(image[0, 0])
+
+def dies_at_seven(image):
+    if image[0, 0] == 7:
+        os._exit(1)
+    return int(image[0, 0])
+
+def fails_at_three(image):
+    if image[0, 0] == 3:
+        raise ValueError("three")
+    return int(image[0, 0])
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Functions of a user, imported from the folder ``tmp_path``."""
+    (tmp_path / "functions_of_mine.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module("functions_of_mine")
+    del sys.modules["functions_of_mine"]
 
 
 @pytest.fixture
@@ -87,16 +115,18 @@ def test_dask_gives_what_inline_gives(tmp_path: Path, movie: Path, kind: str) ->
     assert set(sp.load(tmp_path / "dask").frames.worker) <= {"worker-0", "worker-1"}
 
 
-def test_values_are_streamed_in_order(tmp_path: Path, movie: Path) -> None:
+def test_values_are_streamed_in_order(tmp_path: Path, movie: Path, mine: Any) -> None:
     seen: list[int] = []
-    first = sp.open(movie).map(number_of, kind="value")
+    first = sp.open(movie).map(mine.number, kind="value")
     first.stream.sink(seen.append)
     sp.run({"number": first}, tmp_path / "run", executor=TWO)
     assert seen == list(range(60))
 
 
-def test_work_is_done_in_other_processes(tmp_path: Path, movie: Path) -> None:
-    handle = sp.open(movie).map(pid_of, kind="value")
+def test_work_is_done_in_other_processes(
+    tmp_path: Path, movie: Path, mine: Any
+) -> None:
+    handle = sp.open(movie).map(mine.pid, kind="value")
     sp.run({"pid": handle}, tmp_path / "run", executor=TWO)
     pids = set(sp.load(tmp_path / "run").tables["pid"]["value"])
     assert os.getpid() not in pids
@@ -104,26 +134,29 @@ def test_work_is_done_in_other_processes(tmp_path: Path, movie: Path) -> None:
 
 
 def test_a_worker_that_is_killed_takes_nothing_with_it(
-    tmp_path: Path, movie: Path
+    tmp_path: Path, movie: Path, mine: Any
 ) -> None:
     raw = sp.open(movie)
-    graph = analysed(raw) | {"slow": raw.map(slow_mean, kind="value")}
+    graph = analysed(raw) | {"slow": raw.map(mine.slow_mean, kind="value")}
     run = sp.start(graph, tmp_path / "killed", executor=TWO)
     for done in (5, 20, 40):
         wait_for(run, done)
         workers_of(os.getpid())[0].kill()
     assert run.wait().frames.done == 60
     raw = sp.open(movie)
-    graph = analysed(raw) | {"slow": raw.map(slow_mean, kind="value")}
+    graph = analysed(raw) | {"slow": raw.map(mine.slow_mean, kind="value")}
     sp.run(graph, tmp_path / "whole", executor="inline")
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_only_the_frame_that_kills_its_worker_fails(
-    tmp_path: Path, movie: Path
+    tmp_path: Path, movie: Path, mine: Any
 ) -> None:
     raw = sp.open(movie)
-    graph = {"dies": raw.map(dies_at_seven, kind="value"), "cells": segmented(raw)[1]}
+    graph = {
+        "dies": raw.map(mine.dies_at_seven, kind="value"),
+        "cells": segmented(raw)[1],
+    }
     report = sp.run(graph, tmp_path / "run", executor=TWO)
     assert (report.frames.done, report.frames.failed) == (59, 1)
     failed = [(n, e) for n, state, e in frames_of(tmp_path / "run") if state != "done"]
@@ -132,10 +165,10 @@ def test_only_the_frame_that_kills_its_worker_fails(
 
 
 def test_a_frame_that_fails_is_recorded_as_everywhere(
-    tmp_path: Path, movie: Path
+    tmp_path: Path, movie: Path, mine: Any
 ) -> None:
     for name, executor in (("inline", "inline"), ("dask", TWO)):
-        handle = sp.open(movie).map(fails_at_three, kind="value")
+        handle = sp.open(movie).map(mine.fails_at_three, kind="value")
         sp.run({"x": handle}, tmp_path / name, executor=executor)
     assert_same_run(tmp_path / "inline", tmp_path / "dask")
     assert frames_of(tmp_path / "dask")[3][1:] == (
@@ -144,8 +177,10 @@ def test_a_frame_that_fails_is_recorded_as_everywhere(
     )
 
 
-def test_stop_forgets_what_has_not_started(tmp_path: Path, movie: Path) -> None:
-    handle = sp.open(movie).map(slow_mean, kind="value")
+def test_stop_forgets_what_has_not_started(
+    tmp_path: Path, movie: Path, mine: Any
+) -> None:
+    handle = sp.open(movie).map(mine.slow_mean, kind="value")
     run = sp.start({"x": handle}, tmp_path / "run", executor=TWO)
     wait_for(run, 2)
     run.stop()
@@ -182,7 +217,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     hands = ["--nworkers", "2", "--nthreads", "1"]
     with (
         begun("distributed.cli.dask_scheduler", *place, "--port", "0") as head,
-        begun("distributed.cli.dask_worker", *place, *hands),
+        begun("distributed.cli.dask_worker", *place, *hands, cwd=tmp_path),
     ):
         with Client(scheduler_file=str(told), timeout=60, set_as_default=False) as seen:  # type: ignore[no-untyped-call]
             seen.wait_for_workers(2, timeout=60)
@@ -211,13 +246,15 @@ def is_over(process: psutil.Process) -> bool:
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_is_there_and_then_gone(tmp_path: Path, movie: Path) -> None:
+def test_a_scheduler_that_is_there_and_then_gone(
+    tmp_path: Path, movie: Path, mine: Any
+) -> None:
     with scheduler(tmp_path) as (address, head):
         there = {"dask": {"scheduler": address}}
         sp.run(analysed(sp.open(movie)), tmp_path / "whole", executor=there)
         sp.run(analysed(sp.open(movie)), tmp_path / "inline", executor="inline")
         assert_same_run(tmp_path / "inline", tmp_path / "whole")
-        handle = sp.open(movie).map(slow_mean, kind="value")
+        handle = sp.open(movie).map(mine.slow_mean, kind="value")
         run = sp.start({"x": handle}, tmp_path / "run", executor=there)
         wait_for(run, 3)
         head.kill()
@@ -326,7 +363,7 @@ def test_an_address_where_nobody_answers(
 ) -> None:
     monkeypatch.setattr("streamproc.execution.cluster._CONNECT", 0.5)
     before = set(threading.enumerate())
-    handle = sp.open(movie).map(slow_mean, kind="value")
+    handle = sp.open(movie).map(np.mean, kind="value")
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         if does_listen:
@@ -384,21 +421,21 @@ _PIPELINE = """
 source: {movie}
 executor: {{dask: {{workers: 2}}}}
 graph:
-  mean: {{map: {{function: "tests.functions:slow_mean", kind: value}}}}
+  mean: {{map: {{function: "functions_of_mine:slow_mean", kind: value}}}}
 save: [mean]
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups are of POSIX")
 @pytest.mark.parametrize("end", ["interrupt", "kill"])
-def test_no_worker_outlives_its_run(tmp_path: Path, end: str, repository: Path) -> None:
+def test_no_worker_outlives_its_run(tmp_path: Path, end: str, mine: Any) -> None:
     file, run, movie = tmp_path / "p.yaml", tmp_path / "run", tmp_path / "m.tif"
     # more than are in flight at once
     tifffile.imwrite(movie, noise(300, (16, 16)), photometric="minisblack")
     file.write_text(_PIPELINE.format(movie=movie))
     pause = threading.Event()
     begin = ["streamproc", "run", str(file), "--to", str(run)]
-    with begun(*begin, cwd=repository, start_new_session=True) as process:
+    with begun(*begin, cwd=tmp_path, start_new_session=True) as process:
         while process.poll() is None and not done_in(run):
             pause.wait(0.02)
         assert process.poll() is None
@@ -413,10 +450,10 @@ def test_no_worker_outlives_its_run(tmp_path: Path, end: str, repository: Path) 
             process.wait()
     while not all(map(is_over, workers)):
         pause.wait(0.02)
-    with begun("streamproc", "resume", str(run), cwd=repository) as process:
+    with begun("streamproc", "resume", str(run), cwd=tmp_path) as process:
         assert process.wait() == 0
     sp.run(
-        {"mean": sp.open(movie).map(slow_mean, kind="value", name="mean")},
+        {"mean": sp.open(movie).map(mine.slow_mean, kind="value", name="mean")},
         tmp_path / "whole",
         executor={"threads": {"workers": 16}},
     )
