@@ -1,5 +1,6 @@
-"""Pixel sizes and frame rates that TIFF files tell of."""
+"""Pixel sizes, frame rates and dates, as files tell of them."""
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,3 +98,17 @@ def _per(resolution: object) -> float | None:
     except (TypeError, ValueError):
         return None
     return denominator / numerator if numerator else None
+
+
+def epoch(text: str | None) -> float | None:
+    """Return an ISO 8601 date in seconds since the epoch; None if it is none.
+
+    A date without a time zone counts as UTC.
+    """
+    try:
+        moment = datetime.datetime.fromisoformat((text or "").strip())
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return moment.timestamp()

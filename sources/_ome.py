@@ -1,6 +1,5 @@
 """What OME-XML says: where the planes are, how large and when."""
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ._calibration import micrometres, seconds
+from ._calibration import epoch, micrometres, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +132,9 @@ def _acquired(image: ElementTree.Element) -> float | None:
     """Return when the acquisition began, in seconds since the epoch."""
     for name in ("AcquisitionDate", "AcquiredDate"):
         for date in _children(image, name):
-            try:
-                text = (date.text or "").strip().replace("Z", "+00:00")
-                moment = datetime.datetime.fromisoformat(text)
-            except ValueError:
-                continue
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=datetime.UTC)
-            return moment.timestamp()
+            moment = epoch(date.text)
+            if moment is not None:
+                return moment
     return None
 
 

@@ -1,7 +1,5 @@
 """Frames of Zeiss' CZI files, read by the package czifile."""
 
-import datetime
-import re
 import struct
 import warnings
 import zlib
@@ -14,7 +12,7 @@ from annotated_types import Ge, Gt
 from streamproc.errors import FrameError, MissingDependency, SourceError, one_line
 from streamproc.frame import Array, Frame, SourceInfo
 
-from . import _recording
+from . import _calibration, _recording
 from ._colour import Choice
 
 if TYPE_CHECKING:
@@ -329,21 +327,12 @@ def _scaling(told: ElementTree.Element) -> dict[str, float | None]:
 def _acquired(told: ElementTree.Element) -> float | None:
     """Return when the acquisition began, in seconds since the epoch; None if untold.
 
-    A file without that date has the one of its creation. A date without a time zone
-    counts as UTC.
+    A file without that date has the one of its creation.
     """
     for place in ("Image/AcquisitionDateAndTime", "Document/CreationDate"):
-        text = told.findtext(f".//Information/{place}") or ""
-        try:
-            # ZEN writes seven digits after the point
-            moment = datetime.datetime.fromisoformat(
-                re.sub(r"(\.\d{6})\d+", r"\1", text.strip())
-            )
-        except ValueError:
-            continue
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=datetime.UTC)
-        return moment.timestamp()
+        moment = _calibration.epoch(told.findtext(f".//Information/{place}"))
+        if moment is not None:
+            return moment
     return None
 
 

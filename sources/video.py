@@ -1,6 +1,5 @@
 """Frames of a video file, decoded in sequence by PyAV."""
 
-import datetime
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -11,6 +10,8 @@ from annotated_types import Ge, Gt
 
 from streamproc.errors import FrameError, SourceError, one_line
 from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
+
+from . import _calibration
 
 if TYPE_CHECKING:
     import av
@@ -30,6 +31,8 @@ SUFFIXES = (
 )
 #: Containers that announce their frames in a table or a header.
 _TABLES = ("mov", "avi")
+#: Seconds since the epoch up to which a date is of a camera without a clock.
+_YEAR = 365 * 86400
 
 
 class Video:
@@ -280,16 +283,10 @@ def _reason(error: Exception) -> str:
 def _creation_time(*metadata: Mapping[str, str]) -> float:
     """Return when the recording began, in seconds since 1970; 0 where unknown."""
     for mapping in metadata:
-        try:
-            text = str(mapping["creation_time"]).replace("Z", "+00:00")
-            moment = datetime.datetime.fromisoformat(text)
-        except (KeyError, ValueError):
-            continue
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=datetime.UTC)
+        moment = _calibration.epoch(mapping.get("creation_time"))
         # cameras without a clock write the zero of their calendar, 1904 or 1970
-        if moment.year > 1970:
-            return moment.timestamp()
+        if moment is not None and moment >= _YEAR:
+            return moment
     return 0.0
 
 

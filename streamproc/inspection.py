@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,17 +124,7 @@ def tell_run(path: str | Path) -> Told:
         "saved": counts["saved"],
         "source": read_yaml(folder.pipeline).get("source"),
     }
-    return Told(
-        shape=source.shape,
-        dtype=str(source.dtype),
-        axes=source.axes,
-        frames=source.frames,
-        pixel_size_um=source.pixel_size_um,
-        fps=source.fps,
-        live=source.live,
-        channels=source.channels,
-        metadata=metadata,
-    )
+    return replace(tell_source(source), metadata=metadata)
 
 
 def view_run(
