@@ -88,6 +88,34 @@ class Tables(Mapping[str, "pd.DataFrame"]):
         return len(self._names())
 
 
+def calibration(
+    group: Mapping[str, Any],
+) -> tuple[str, dict[str, float], float | None]:
+    """Return a frame's axes, pixel sizes in µm and frames per second of an image.
+
+    Parameters
+    ----------
+    group
+        Its zarr.json.
+
+    Raises
+    ------
+    KeyError, IndexError
+        It is no OME-Zarr image.
+    """
+    multiscale = group["attributes"]["ome"]["multiscales"][0]
+    scale = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"]
+    axes = multiscale["axes"]
+    sizes = {
+        axis["name"]: float(size)
+        for axis, size in zip(axes, scale, strict=True)
+        if axis.get("unit") == "micrometer"
+    }
+    timed = axes[0].get("unit") == "second" and scale[0]
+    letters = "".join(axis["name"] for axis in axes[1:])
+    return letters, sizes, 1 / scale[0] if timed else None
+
+
 def read_table(ledger: Path, name: str, frames: range | None = None) -> "pd.DataFrame":
     """Read a saved table; ``frames`` ascend or are none."""
     import pandas as pd

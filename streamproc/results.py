@@ -13,7 +13,7 @@ from .config import read_yaml
 from .errors import StoreError, nearest
 from .folder import RunFolder, connect_readonly, existing, status
 from .frame import Array, SourceInfo
-from .reading import Arrays, Stack, Tables, pixels, query, read_table
+from .reading import Arrays, Stack, Tables, calibration, pixels, query, read_table
 from .store.extent import read_json
 
 if TYPE_CHECKING:
@@ -254,23 +254,17 @@ class Results:
             raise StoreError(
                 f"{self._folder.images} has no image 'source'; run verify on it"
             )
-        scales = group["attributes"]["ome"]["multiscales"][0]
-        scale = scales["datasets"][0]["coordinateTransformations"][0]["scale"]
-        axes = scales["axes"]
+        axes, sizes, fps = calibration(group)
         past = read_yaml(self._folder.pipeline).get("recorded", {})
         return SourceInfo(
             shape=tuple(array["shape"][1:]),
             dtype=np.dtype(array["data_type"]),
-            axes="".join(array["dimension_names"][1:]),
+            axes=axes,
             identity=str(past.get("source_identity", "")),
             frames=self.status()["admitted"],
             live=self._folder.journal.exists(),
-            pixel_size_um={
-                axis["name"]: float(size)
-                for axis, size in zip(axes, scale, strict=True)
-                if axis.get("unit") == "micrometer"
-            },
-            fps=1 / scale[0] if axes[0].get("unit") == "second" and scale[0] else None,
+            pixel_size_um=sizes,
+            fps=fps,
             channels=tuple(past.get("channels", ())),
         )
 

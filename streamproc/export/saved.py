@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ConfigError, RunFolderError, StoreError, nearest, one_line
 from ..folder import connect_readonly, existing
 from ..frame import Array
+from ..reading import calibration
 from ..results import load
 from ..store.extent import read_json
 
@@ -227,28 +228,14 @@ class Saved:
         """Return axes of a frame, pixel sizes, frames per second, channel names."""
         group = read_json(self.folder.images / place / "zarr.json") or {}
         try:
-            ome = group["attributes"]["ome"]
-            multiscale = ome["multiscales"][0]
-            scale = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"]
-            axes = multiscale["axes"]
+            axes, sizes, fps = calibration(group)
         except (KeyError, IndexError) as error:
             raise StoreError(
                 f"{self.folder.images / place} is no image: {one_line(error)}; "
                 "run verify on it"
             ) from error
-        sizes = {
-            axis["name"]: float(size)
-            for axis, size in zip(axes, scale, strict=True)
-            if axis.get("unit") == "micrometer"
-        }
-        timed = axes[0].get("unit") == "second" and scale[0]
         channels = group["attributes"].get("streamproc", {}).get("channels", ())
-        return (
-            "".join(axis["name"] for axis in axes[1:]),
-            sizes,
-            1 / scale[0] if timed else None,
-            tuple(map(str, channels)),
-        )
+        return axes, sizes, fps, tuple(map(str, channels))
 
 
 def _known(asked: Sequence[str], found: Sequence[str], kind: str, where: Path) -> None:
