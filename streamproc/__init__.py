@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import ops, testing
+    from .control import Control, attach
     from .errors import (
         ConfigError,
         FrameError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchReport",
     "ConfigError",
+    "Control",
     "Frame",
     "FrameError",
     "Gap",
@@ -50,6 +52,7 @@ __all__ = [
     "Table",
     "Unreadable",
     "Value",
+    "attach",
     "load",
     "open",
     "ops",
@@ -68,6 +71,7 @@ _HOME = {
     **dict.fromkeys(("resume", "run", "start"), "runs"),
     **dict.fromkeys(("Results", "load"), "results"),
     **dict.fromkeys(("BatchReport", "run_batch"), "multirun.batch"),
+    **dict.fromkeys(("Control", "attach"), "control"),
     "MissingDependency": "errors",
     "Report": "report",
     "Run": "session",

@@ -13,11 +13,13 @@ from typer.core import TyperGroup
 
 from .commands.check import check
 from .commands.common import ERROR, INTERRUPTED, REFUSED, Stopped
+from .commands.control import control
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.info import info
 from .commands.list import list_
 from .commands.preview import preview
+from .commands.replay import replay
 from .commands.run import demo, resume, run
 from .commands.schema import schema
 from .commands.status import status
@@ -26,7 +28,7 @@ from .commands.verify import verify
 from .errors import ConfigError, StreamprocError, nearest, one_line
 
 #: Commands of later versions.
-LATER = ("dashboard", "replay")
+LATER = ("dashboard",)
 _VERBOSE = ("-v", "--verbose")
 
 
@@ -139,6 +141,8 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     demo,
     run,
     resume,
+    replay,
+    control,
     check,
     status,
     info,

@@ -28,16 +28,6 @@ from .steps import first_parameter, operators
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
-#: What later versions bring, refused by name today.
-LATER = {
-    "skip": "on_overload 'skip' is not supported by this version yet; use catch_up",
-    "deadline_ms": "deadline_ms comes with on_overload: skip, "
-    "which this version does not support yet",
-    "on_full_log": "on_full_log {!r} is not supported by this version yet; use block",
-    "adjustable": "adjustable parameters are not supported by this version yet; "
-    "leave the list empty",
-}
-
 
 def parse_bytes(value: object) -> int:
     """Return a size in bytes from ``2GiB``, ``500 MB`` or a number.
@@ -145,11 +135,13 @@ class Options(_Strict):
     executor: str | dict[str, Any] = "threads"
     on_error: Literal["record", "stop"] = "record"
     on_overload: Literal["catch_up", "skip"] = "catch_up"
-    deadline_ms: float | None = None
+    #: From admission to commit; frames that could not keep it are skipped.
+    deadline_ms: Annotated[float, Field(gt=0)] | None = None
     on_full_log: Literal["block", "drop_newest", "drop_oldest", "fail"] = "block"
     log: LogConfig | Literal["none"] = LogConfig()
     store: StoreConfig = StoreConfig()
     limits: Limits = Limits()
+    #: ``step.parameter``, which may be set during the run.
     adjustable: list[str] = []
     sinks: list[dict[str, Any]] = []
 
@@ -172,26 +164,18 @@ class Options(_Strict):
                 raise PydanticCustomError("told", "{text}", {"text": text}) from None
         return value
 
-    @field_validator("on_overload")
-    @classmethod
-    def _overload(cls, value: str) -> str:
-        if value == "skip":
-            raise ValueError(LATER["skip"])
-        return value
-
-    @field_validator("deadline_ms")
-    @classmethod
-    def _deadline(cls, value: float | None) -> float | None:
-        if value is not None:
-            raise ValueError(LATER["deadline_ms"])
-        return value
-
-    @field_validator("on_full_log")
-    @classmethod
-    def _full_log(cls, value: str) -> str:
-        if value != "block":
-            raise ValueError(LATER["on_full_log"].format(value))
-        return value
+    @model_validator(mode="after")
+    def _deadline(self) -> "Options":
+        if self.deadline_ms is not None and self.on_overload != "skip":
+            raise PydanticCustomError(
+                "told",
+                "{text}",
+                {
+                    "text": "deadline_ms is kept by skipping frames; "
+                    "say on_overload: skip, or leave it out"
+                },
+            )
+        return self
 
     @field_validator("sinks", mode="before")
     @classmethod
@@ -202,13 +186,6 @@ class Options(_Strict):
             return [sink_form(given) for given in value]
         except ConfigError as error:
             raise PydanticCustomError("told", "{text}", {"text": str(error)}) from None
-
-    @field_validator("adjustable")
-    @classmethod
-    def _empty(cls, value: list[Any], info: Any) -> list[Any]:  # pydantic's
-        if value:
-            raise ValueError(LATER[info.field_name])
-        return value
 
     @property
     def executor_name(self) -> str:

@@ -67,6 +67,11 @@ class RunFolder:
         return self.path / "run.lock"
 
     @property
+    def control(self) -> Path:
+        """Address and token of the control port, while a run is on."""
+        return self.path / "run.json"
+
+    @property
     def journal(self) -> Path:
         """The admission journal of a live source."""
         return self.path / JOURNAL
@@ -110,6 +115,22 @@ class RunFolder:
             raise RunFolderError(
                 f"cannot create run folder {self.path}: {error.strerror or error}"
             ) from error
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``pipeline.yaml`` says, unchecked.
+
+        Raises
+        ------
+        RunFolderError
+            It cannot be read.
+        """
+        try:
+            found = yaml.safe_load(self.pipeline.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise RunFolderError(
+                f"cannot read {self.pipeline}: {one_line(error)}"
+            ) from error
+        return found if isinstance(found, dict) else {}
 
     def drop_ballast(self) -> None:
         """Give its space back (disk full)."""
@@ -259,8 +280,8 @@ def status(path: str | Path) -> dict[str, Any]:
         admitted = max(admitted, count_admitted(folder.journal))
     state = values.get("state", "interrupted")
     if running:
-        state = "running"
-    elif state == "running":
+        state = "paused" if state == "paused" else "running"
+    elif state in ("running", "paused"):
         state = "interrupted"
     return {
         "state": state,
@@ -285,7 +306,8 @@ def _speed(
         speed = json.loads(values["speed"])
         return speed["fps"], speed["p50"], speed["p99"]
     rows = db.execute(
-        "SELECT committed_at, latency_ms FROM frames ORDER BY frame DESC LIMIT 500"
+        "SELECT committed_at, latency_ms FROM frames WHERE latency_ms IS NOT NULL "
+        "ORDER BY frame DESC LIMIT 500"
     ).fetchall()
     if not rows:
         return 0.0, None, None

@@ -185,6 +185,8 @@ class FrameRef:
     #: time.time() and time.perf_counter() at admission
     admitted_at: float = 0.0
     clock: float = 0.0
+    #: its state in the ledger, where an earlier session gave it one
+    fate: str | None = None
 
     def resolve(self) -> Array:
         """Return the pixels, from memory while hot, from the address otherwise."""

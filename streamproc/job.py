@@ -16,6 +16,7 @@ from .graph import Graph, Handle, Step, is_name
 from .observers import Observer, make_observers
 from .plan import Plan, make_plan, source_text
 from .plugins import origin, source_form
+from .schedule import Change, check_adjustable
 from .steps import built_in
 from .store.ledger import RESERVED
 
@@ -31,6 +32,8 @@ class Job:
     options: Options
     wanted: Sequence[Step] = ()
     frames: int | None = None
+    #: of parameters during the run: a replay repeats them
+    changes: Sequence[Change] = ()
     plan: Plan = field(init=False)
     observers: list[tuple[str, Observer]] = field(init=False)
 
@@ -49,6 +52,8 @@ class Job:
         if self.frames is not None and self.frames < 1:
             raise ConfigError(f"frames must be >= 1, got {self.frames}")
         self.plan = make_plan(self.graph, self.saved, self.wanted)
+        for path in self.options.adjustable:
+            check_adjustable(self.plan, path)
         self._check_memory()
         self.observers = make_observers(self.options.sinks, self.tables)
 
@@ -107,6 +112,11 @@ class Job:
         if log == "none" and not self.info.live:
             raise ConfigError(
                 "log: none is for live sources; a recording needs no raw log"
+            )
+        if log == "none" and self.options.on_overload == "skip":
+            raise ConfigError(
+                "on_overload: skip leaves frames in the raw log for later, and "
+                "log: none keeps no frames; keep the log, or use catch_up"
             )
         again = self.info.random_access or self.is_logged
         if not again and not self.keep_windows:

@@ -157,6 +157,7 @@ class Summary:
                 bucket = self._buckets[seconds] = _Bucket(start)
             bucket.done += group.done
             bucket.failed += group.failed
+            bucket.skipped += group.skipped
             bucket.lost += group.lost
             bucket.objects += group.objects
             bucket.area += group.area
@@ -178,6 +179,7 @@ class Added:
 
     done: int = 0
     failed: int = 0
+    skipped: int = 0
     lost: int = 0
     objects: int = 0
     area: float = 0.0

@@ -79,6 +79,25 @@ class Plan:
             (w.frames(w.block(start)).start for w in self.windows), default=start
         )
 
+    def with_step(self, step: Step, info: SourceInfo) -> "Plan":
+        """Return the plan with other parameters of one step, its inputs the same."""
+        segments = tuple(
+            Segment(
+                stage=s.stage and s.stage.with_call(step.name, _call(step, info)),
+                ordered=tuple(step if o.name == step.name else o for o in s.ordered),
+            )
+            for s in self.segments
+        )
+        steps = tuple(step if s.name == step.name else s for s in self.steps)
+        return replace(self, segments=segments, steps=steps)
+
+    def without_order(self) -> "Plan":
+        """Return what can be computed of a frame alone: the first segment."""
+        first = self.segments[0]
+        outputs = first.stage.outputs if first.stage else ()
+        streamed = first.stage.streamed if first.stage else ()
+        return replace(self, segments=(first,), outputs=outputs, streamed=streamed)
+
     def functions(self) -> list[Function]:
         """Return the users' functions, with the names they go by."""
         return [
@@ -237,26 +256,32 @@ def _instruction(step: Step, axes: Mapping[str, str], info: SourceInfo) -> Instr
     if step.function is None:
         raise ConfigError(f"{step.name}: {step.operator} has nothing to run")
     is_map = step.operator == "map"
-    parameters = step.parameters["parameters"] if is_map else step.parameters
-    if step.role == "windowed":
-        parameters = {}
-    if step.operator == "background":
-        parameters = {k: v for k, v in parameters.items() if k != "method"}
-    given = axes.get(step.inputs[0].name, "")
-    if step.operator == "channel":
-        # the one operator that takes all channels at once
-        parameters, given = {"channel": _channel(step, info)}, ""
+    # the one operator that takes all channels at once
+    takes_all = step.operator == "channel"
+    given = "" if takes_all else axes.get(step.inputs[0].name, "")
     return Instruction(
         name=step.name,
         kind=step.kind,
         function=step.function,
         inputs=tuple(i.name for i in step.inputs),
-        parameters=dict(parameters),
+        parameters=_call(step, info),
         axes=given,
         windowed=step.role == "windowed",
         is_map=is_map,
         is_foreign=step.is_foreign,
     )
+
+
+def _call(step: Step, info: SourceInfo) -> dict[str, Any]:
+    """Return the keywords that a step's function is called with."""
+    if step.role == "windowed":
+        return {}
+    if step.operator == "channel":
+        return {"channel": _channel(step, info)}
+    if step.operator == "map":
+        return dict(step.parameters["parameters"])
+    skip = ("method",) if step.operator == "background" else ()
+    return {k: v for k, v in step.parameters.items() if k not in skip}
 
 
 def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:

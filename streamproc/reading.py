@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import StoreError, nearest, one_line
-from .folder import connect_readonly
-from .frame import Array
+from .folder import RunFolder, connect_readonly, status
+from .frame import Array, Gap, SourceInfo
+from .schedule import Change, changes_in
+from .store.extent import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,3 +154,47 @@ def query(ledger: Path, sql: str, values: tuple[Any, ...] = ()) -> "pd.DataFrame
             raise StoreError(
                 f"{ledger} cannot be read (yet): {one_line(error.__cause__ or error)}"
             ) from error
+
+
+def source_info(folder: RunFolder) -> SourceInfo:
+    """Return what the source of a run was, from the run folder alone.
+
+    ``frames`` counts those admitted.
+
+    Raises
+    ------
+    StoreError
+        The store has no image ``source``.
+    """
+    root = folder.images / "source"
+    array, group = read_json(root / "0" / "zarr.json"), read_json(root / "zarr.json")
+    if array is None or group is None:
+        raise StoreError(f"{folder.images} has no image 'source'; run verify on it")
+    axes, sizes, fps = calibration(group)
+    past = folder.document().get("recorded") or {}
+    return SourceInfo(
+        shape=tuple(array["shape"][1:]),
+        dtype=np.dtype(array["data_type"]),
+        axes=axes,
+        identity=str(past.get("source_identity", "")),
+        frames=status(folder.path)["admitted"],
+        live=folder.journal.exists(),
+        pixel_size_um=sizes,
+        fps=fps,
+        channels=tuple(past.get("channels", ())),
+    )
+
+
+def gaps(folder: RunFolder) -> list[Gap]:
+    """Return what was lost before it reached a run, as a source yields it."""
+    columns = "first_source_index, last_source_index, reason, time, place"
+    with closing(connect_readonly(folder.ledger)) as db:
+        rows = db.execute(f"SELECT {columns} FROM gaps ORDER BY rowid").fetchall()
+    return [Gap(*row) for row in rows]
+
+
+def changes_of(folder: RunFolder) -> list[Change]:
+    """Return how parameters were changed during a run, in their order."""
+    with closing(connect_readonly(folder.ledger)) as db:
+        rows = db.execute("SELECT * FROM parameters ORDER BY rowid").fetchall()
+    return changes_in(rows)

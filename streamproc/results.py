@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import read_yaml
-from .errors import StoreError, nearest
+from .errors import nearest
 from .folder import RunFolder, connect_readonly, existing, status
 from .frame import Array, SourceInfo
-from .reading import Arrays, Stack, Tables, calibration, pixels, query, read_table
+from .reading import Arrays, Stack, Tables, pixels, query, read_table, source_info
 from .store.extent import read_json
 
 if TYPE_CHECKING:
@@ -245,28 +244,7 @@ class Results:
 
         ``frames`` counts those admitted. Read from the run folder alone.
         """
-        root = self._folder.images / "source"
-        array, group = (
-            read_json(root / "0" / "zarr.json"),
-            read_json(root / "zarr.json"),
-        )
-        if array is None or group is None:
-            raise StoreError(
-                f"{self._folder.images} has no image 'source'; run verify on it"
-            )
-        axes, sizes, fps = calibration(group)
-        past = read_yaml(self._folder.pipeline).get("recorded", {})
-        return SourceInfo(
-            shape=tuple(array["shape"][1:]),
-            dtype=np.dtype(array["data_type"]),
-            axes=axes,
-            identity=str(past.get("source_identity", "")),
-            frames=self.status()["admitted"],
-            live=self._folder.journal.exists(),
-            pixel_size_um=sizes,
-            fps=fps,
-            channels=tuple(past.get("channels", ())),
-        )
+        return source_info(self._folder)
 
     def status(self) -> dict[str, Any]:
         """Return counts, speed and state, as ``streamproc status --json``."""

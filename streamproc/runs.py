@@ -3,13 +3,18 @@
 import multiprocessing
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .config import Pipeline, build, parse, parse_options, read_yaml
+from .config import LogConfig, Pipeline, build, connect, parse, parse_options, read_yaml
 from .errors import ExecutorError, RunFolderError
 from .folder import RunFolder, existing, fingerprint, new_folder, version_of
+from .frame import Source
+from .graph import Graph, Handle
 from .job import Job, Saved, check_space, take_handles, title
+from .plugins import make_source
+from .reading import changes_of
 from .report import Report
 from .session import Run
 
@@ -90,7 +95,11 @@ def start_pipeline(
 
 
 def resume(
-    path: str | Path, *, force_environment: bool = False, wait: bool = True
+    path: str | Path,
+    *,
+    skipped: bool = False,
+    force_environment: bool = False,
+    wait: bool = True,
 ) -> Report | Run:
     """Go on with a run from the first frame without a ledger row.
 
@@ -98,6 +107,9 @@ def resume(
     ----------
     path
         The run folder.
+    skipped
+        Analyse what is in the raw log and was skipped, or is pending, and take nothing
+        from the camera. What runs in frame order runs on all frames.
     force_environment
         Go on although package versions differ from those it began with.
     wait
@@ -122,17 +134,111 @@ def resume(
         raise RunFolderError(f"{path} cannot be resumed: {past['not_resumable']}")
     if not force_environment:
         _same_environment(folder, past.get("environment", {}))
-    graph, handles = build(pipeline, may_save_nothing=True)
+    if skipped:
+        graph, handles = connect(pipeline, _logged(folder))
+    else:
+        graph, handles = build(pipeline, may_save_nothing=True)
+    job = _recorded_job(pipeline, graph, handles)
+    if job.plan.identity(graph.source.info.identity) != past.get("identity"):
+        raise RunFolderError(_difference(folder, job, past))
+    going = Run(job, folder, resumed=True, again=skipped)
+    return going.wait() if wait else going
+
+
+def start_replay(
+    path: str | Path,
+    to: str | Path | None = None,
+    *,
+    pipeline: Pipeline | None = None,
+    executor: str | Mapping[str, Any] | None = None,
+    copies_source: bool = True,
+) -> Run:
+    """Start a run on the frames of a run that was, with its graph or another.
+
+    A live run is replayed from its raw log, a recording from its source. With its own
+    graph the changes of parameters are repeated, each at its frame. Sinks are not.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    to
+        The new run folder.
+    pipeline
+        Another graph; its source is not used. Default: the recorded one.
+    executor
+        Default: the recorded one, or that of ``pipeline``.
+    copies_source
+        Save the source's pixels again, where the run saved them.
+
+    Raises
+    ------
+    RunFolderError, SourceError
+        No run folder, or its frames are gone.
+    ConfigError
+        The graph cannot run (on this source).
+    """
+    folder = existing(path)
+    recorded = parse(read_yaml(folder.pipeline), str(folder.pipeline))
+    given = recorded if pipeline is None else pipeline
+    source: Any = recorded.source
+    if folder.journal.exists():
+        source = {"log": {"path": str(folder.path.absolute())}}
+    save = {k: v for k, v in given.saved.items() if copies_source or k != "source"}
+    chosen = given.executor if executor is None else executor
+    log = LogConfig() if given.log == "none" else given.log
+    again = given.model_copy(
+        update={
+            "source": source,
+            "save": save,
+            "executor": dict(chosen) if isinstance(chosen, Mapping) else chosen,
+            "log": log,
+            "sinks": [],
+        }
+    )
+    graph, handles = build(again, may_save_nothing=True)
+    job = _recorded_job(again, graph, handles)
+    if pipeline is None:
+        was = recorded.recorded.get("source_identity")
+        if graph.source.info.identity != was:
+            raise RunFolderError(
+                f"{path} cannot be replayed: the source is not the same (files, their "
+                "sizes or pixels differ)"
+            )
+        job.changes = changes_of(folder)
+    return _launch(job, to)
+
+
+def _recorded_job(
+    pipeline: Pipeline, graph: Graph, handles: Mapping[str, Handle]
+) -> Job:
+    """Return what a run was to do, on its source or on its raw log."""
+    past = pipeline.recorded
     graph.form = pipeline.source
     saved = {name: handle.step for name, handle in handles.items()}
     wanted = [graph.steps[n] for n in past.get("ran", ()) if n in graph.steps]
-    job = Job(
+    return Job(
         graph, saved, pipeline.options(), wanted=wanted, frames=past.get("frames")
     )
-    if job.plan.identity(graph.source.info.identity) != past.get("identity"):
-        raise RunFolderError(_difference(folder, job, past))
-    going = Run(job, folder, resumed=True)
-    return going.wait() if wait else going
+
+
+def _logged(folder: RunFolder) -> Source:
+    """Return the raw log of a live run in place of its camera.
+
+    Raises
+    ------
+    RunFolderError
+        It has none.
+    """
+    if not folder.journal.exists():
+        raise RunFolderError(
+            f"{folder.path} has no raw log, so none of its frames was skipped; go on "
+            f"with it by: streamproc resume {folder.path}"
+        )
+    source = make_source({"log": {"path": str(folder.path)}})
+    info = replace(source.info, live=True, random_access=False)
+    source.info = info  # type: ignore[misc]  # it stands for the camera
+    return source
 
 
 def _same_environment(folder: RunFolder, past: Mapping[str, str]) -> None:

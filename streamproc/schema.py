@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
 from . import ops
-from .config import EXECUTORS, LATER, Limits, Pipeline
+from .config import EXECUTORS, Limits, Pipeline
 from .errors import StreamprocError
 from .extension import KINDS, extension
 from .graph import Handle
@@ -56,7 +56,6 @@ def pipeline_schema() -> Schema:
         "executor": _executor(properties["executor"]),
         "sinks": _sinks(),
     }
-    properties |= {_TODAY[key][0]: _TODAY[key][1] for key in LATER if key in _TODAY}
     for name, text in _DESCRIPTIONS.items():
         properties[name] = {**properties[name], "description": text}
     return {
@@ -67,13 +66,6 @@ def pipeline_schema() -> Schema:
     }
 
 
-#: What remains of a key while `config.LATER` refuses the rest.
-_TODAY: dict[str, tuple[str, Schema]] = {
-    "skip": ("on_overload", {"enum": ["catch_up"]}),
-    "deadline_ms": ("deadline_ms", {"type": "null"}),
-    "on_full_log": ("on_full_log", {"enum": ["block"]}),
-    "adjustable": ("adjustable", {"type": "array", "maxItems": 0}),
-}
 _DESCRIPTIONS = {
     "source": "Where frames come from: a path, glob or address, or one source.",
     "graph": "Steps by name. A step takes the step above it, or those named by 'of'.",
@@ -82,7 +74,7 @@ _DESCRIPTIONS = {
     "executor": "Where steps run: inline, threads, or one with its parameters.",
     "on_error": "A frame that fails is recorded, or stops the run.",
     "on_overload": "What becomes of frames that analysis cannot keep up with.",
-    "deadline_ms": "With skip: how old a frame may be that is still analysed.",
+    "deadline_ms": "With skip: milliseconds from admission to commit.",
     "on_full_log": "What becomes of frames if the disk is slower than the camera.",
     "log": "What becomes of a live source's raw log.",
     "store": "How images are written.",

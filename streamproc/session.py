@@ -3,38 +3,43 @@
 import contextlib
 import json
 import os
+import sqlite3
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from .config import Options
+from .control import ControlPort
 from .errors import ConfigError, StoreError, StreamprocError, one_line
-from .execution.admission import Admission, Live, Recording
+from .execution.admission import Admission, Logged, Recording
 from .execution.admission import Sequence as InOrder
 from .execution.budget import Budget
 from .execution.committer import Committer
 from .execution.engine import Engine
 from .execution.inline import Inline
+from .execution.live import Live
 from .execution.outbox import Emission, Outbox
+from .execution.pace import Pace
 from .execution.protocol import Executor
 from .execution.threads import Threads
-from .folder import RunFolder
+from .folder import RunFolder, status
 from .follower import Observers
 from .job import Job
 from .metrics import Metrics
 from .plan import Plan, Segment
 from .plugins import load
 from .report import Report, make_report
+from .schedule import Schedule, changes_in, initial_rows
 from .stage import rehearse
 from .store.chunks import ChunkRow
 from .store.ledger import Ledger
 from .store.lock import RunLock
-from .store.log import RawLog
+from .store.log import LogReader, RawLog, unrecorded
 from .store.platform import NATIVE
 from .store.space import Space
 from .values import as_table, sql_types
@@ -49,21 +54,31 @@ _LOGGED = 20
 _CHECK_ALL = 2_000_000
 #: Rest between commits, in durations of a commit: live frames should not wait.
 _REST_LIVE, _REST_RECORDED = 2.0, 25.0
+#: Seconds that they rest at most; with a deadline, the share of it.
+_MOST_REST, _REST_SHARE = 0.1, 0.1
 #: Threads that run pure Python must not keep a commit waiting for the GIL.
 _SWITCH_INTERVAL = 0.0005
 
 
 class Run:
-    """A run that goes on in threads of its own."""
+    """A run that goes on in threads of its own.
 
-    def __init__(self, job: Job, folder: RunFolder, *, resumed: bool) -> None:
+    ``again`` is a later pass: frames that were skipped are analysed, ordered steps run
+    on all; nothing is taken from the camera.
+    """
+
+    def __init__(
+        self, job: Job, folder: RunFolder, *, resumed: bool, again: bool = False
+    ) -> None:
         self.job = job
+        self._again = again
         self.folder = folder
         self.metrics = Metrics()
         self._state: str = "running"
         self._reason: str | None = None
         self._ended: Literal["drain", "stop", "interrupt"] | None = None
         self._outbox: Outbox | None = None
+        self._port: ControlPort | None = None
         self._log: RawLog | None = None
         self._undelivered = False
         #: what of the committed data was found missing at resume, in words
@@ -98,7 +113,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``running``, ``finished``, ``stopped`` or ``interrupted``."""
+        """``running``, ``paused``, ``finished``, ``stopped`` or ``interrupted``."""
         return self._state
 
     @property
@@ -172,17 +187,100 @@ class Run:
             self._ended = "interrupt"
             self._engine.drain()
 
-    def pause(self) -> NoReturn:
-        """Refuse: comes with control."""
-        raise _later("pause")
+    def pause(self) -> None:
+        """Take no further frame into work; those in work are finished and committed.
 
-    def resume(self) -> NoReturn:
-        """Refuse: comes with control."""
-        raise _later("resume")
+        A camera goes on into the raw log: nothing is lost by a pause, however long.
+        """
+        self._engine.pause()
+        self._change_state("running", "paused")
 
-    def set(self, step: str, parameter: str, value: object) -> NoReturn:
-        """Refuse: comes with control."""
-        raise _later(f"set({step!r}, {parameter!r}, {value!r})")
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._engine.resume()
+        self._change_state("paused", "running")
+
+    def set(self, step: str, parameter: str, value: object) -> int:
+        """Change a parameter between two frames: from the next one admitted on.
+
+        Parameters
+        ----------
+        step, parameter
+            The step's name, and its operator's parameter; of ``map``, a keyword of its
+            function. Where the run was begun with ``adjustable``, it must list them.
+        value
+            As the operator takes it.
+
+        Returns
+        -------
+        int
+            The first frame that has it. The table ``parameters`` records it.
+
+        Raises
+        ------
+        ConfigError
+            There is no such parameter, it is not adjustable, or the value breaks its
+            rule; nothing changes.
+        StoreError
+            It cannot be recorded; nothing changes.
+        """
+        allowed = self.job.options.adjustable
+        if allowed and f"{step}.{parameter}" not in allowed:
+            raise ConfigError(
+                f"{step}.{parameter} is not adjustable; the pipeline lists "
+                f"{', '.join(allowed)}"
+            )
+        if not self.is_alive:
+            raise ConfigError(f"the run in {self.path} has ended; nothing can be set")
+        frame = self._schedule.set(step, parameter, value).frame
+        self._say("set", f"{step}.{parameter} = {value!r} from frame {frame} on", frame)
+        return frame
+
+    def _set_for(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change a parameter for somebody at the control port."""
+        step, name = request.get("step"), request.get("parameter")
+        if not isinstance(step, str) or not isinstance(name, str):
+            raise ConfigError("set needs step, parameter and value")
+        if "value" not in request:
+            raise ConfigError(f"set {step}.{name}: needs a value")
+        if not self.job.options.adjustable:
+            raise ConfigError(
+                f"{step}.{name} is not adjustable; list it under 'adjustable' when the "
+                "run is begun"
+            )
+        return {"frame": self.set(step, name, request["value"])}
+
+    def _change_state(self, before: str, after: str) -> None:
+        if self._state == before:
+            self._state = after
+            with contextlib.suppress(StreamprocError, sqlite3.Error):
+                self._ledger.set("state", after)
+            self._say(after, f"{after} at frame {self.metrics.counters.admitted}")
+
+    def _say(self, kind: str, message: str, frame: int | None = None) -> None:
+        """Record what was done to the run."""
+        with contextlib.suppress(sqlite3.Error):
+            self._ledger.event(kind, message, frame=frame)
+        self.folder.log(kind, message)
+
+    def _commands(self) -> Mapping[str, Any]:
+        """Return what the control port can do."""
+
+        def does(call: Callable[[], None]) -> Callable[[Any], Mapping[str, Any]]:
+            def command(request: object) -> Mapping[str, Any]:
+                call()
+                return {"state": self._state}
+
+            return command
+
+        return {
+            "status": lambda request: status(self.path),
+            "pause": does(self.pause),
+            "resume": does(self.resume),
+            "drain": does(self.drain),
+            "stop": does(self.stop),
+            "set": self._set_for,
+        }
 
     # --- how it is put together -------------------------------------------------
 
@@ -190,9 +288,14 @@ class Run:
         job, options = self.job, self.job.options
         self._ledger = Ledger(self.folder.ledger, durability=options.store.durability)
         self._first = self._ledger.first_pending()
+        if self._again:
+            ordered = any(segment.ordered for segment in job.plan.segments)
+            self._first = self._ledger.first_lacking(in_order=ordered)
+        self._before = self._ledger.get("state") or "running"
         self._space = Space(self.folder.path, options.limits.disk_reserve)
         self._sink = self._open_sink()
         plan = self._encoding_plan()
+        self._schedule = self._make_schedule(plan)
         admission = self._admission()
         self._repair(resumed)
         self._warm(plan)
@@ -214,14 +317,17 @@ class Run:
             frame_bytes=job.info.nbytes,
             space=self._space,
             outbox=self._outbox,
-            release_log=self._release_log if self._drops_log else None,
+            release_log=self._release_log if self._releases_log else None,
             admitted=lambda: self._admitted,
             known_summary=self._last_summary(),
             failed=self._frame_failed,
             committed=self._observers.wake,
+            has_log=job.is_logged,
+            again=self._again,
         )
+        deadline = options.deadline_ms if self._skips else None
         self._engine = Engine(
-            plan,
+            self._schedule,
             self._executor,
             admission,
             committer,
@@ -232,15 +338,43 @@ class Run:
             on_error=options.on_error,
             keep_windows=job.keep_windows,
             rest=_REST_LIVE if job.info.live else _REST_RECORDED,
+            most_rest=_MOST_REST if deadline is None else _REST_SHARE * deadline / 1e3,
+            pace=Pace(self._executor, deadline) if self._skips else None,
         )
+        self._last_reason = self._ledger.get("reason") or ""
         self._ledger.set("reason", "")
         self._last_speed = self._ledger.get("speed") or ""
         self._ledger.set("speed", "")
-        said = "resumed" if resumed else "started"
+        said = "skipped frames: again" if self._again else "started"
+        said = "resumed" if resumed and not self._again else said
         self.folder.log("start", f"{said} at frame {self._first}")
+        if self._again:
+            # shards from there on are written into once more
+            self._ledger.set("synced_upto", str(self._first))
         self._ledger.set("clean", "no")
         self._ledger.set("state", "running")
         self._observers.start()
+        self._port = ControlPort(self.folder.control, self._commands())
+
+    @property
+    def _skips(self) -> bool:
+        """Whether frames that find no worker are left for a later pass."""
+        skips = self.job.options.on_overload == "skip"
+        return skips and self.job.is_logged and not self._again
+
+    def _make_schedule(self, plan: Plan) -> Schedule:
+        """Return which parameters hold for which frames, as the ledger has them."""
+        ledger = self._ledger
+        ledger.begin_parameters(
+            [*initial_rows(plan), *(change.row() for change in self.job.changes)]
+        )
+        return Schedule(
+            plan,
+            self.job.info,
+            start=self._first,
+            changes=changes_in(ledger.parameters()),
+            record=lambda change: ledger.change_parameter(change.row()),
+        )
 
     def _open_sink(self) -> Any:  # a plugin
         store, job = self.job.options.store, self.job
@@ -267,7 +401,7 @@ class Run:
         """Return the plan with the sink's encoders in its stages."""
         from dataclasses import replace
 
-        plan = self.job.plan
+        plan = self.job.plan.without_order() if self._skips else self.job.plan
         encoders = {}
         for output in plan.images:
             encoder = self._sink.encoder(output.name, output.kind, output.axes)
@@ -294,6 +428,7 @@ class Run:
 
     def _admission(self) -> Admission:
         source, frames = self.job.graph.source, self.job.frames
+        options = self.job.options
         if self.job.is_logged:
             self._log = RawLog(
                 self.folder.path,
@@ -303,22 +438,40 @@ class Run:
                 space=self._space,
                 first=self.job.plan.first_needed(self._first),
             )
+            if self._again:
+                reader, end = self._log.reader, self._log.admitted
+                return Logged(reader, end, self._ledger.fates)
             return Live(
                 source,
                 self._log,
                 frames,
-                hot_bytes=self.job.options.limits.memory // 8,
+                schedule=self._schedule,
+                on_full=options.on_full_log,
+                memory=options.limits.memory // 8,
                 failed=lambda error: self._engine.fail(error),
             )
+        if self._replayed is not None and self.job.total is not None:
+            return Logged(self._replayed, self.job.total)
         if self.job.info.random_access and self.job.info.frames is not None:
             return Recording(source, frames)
         return InOrder(source, frames)
 
+    @property
+    def _replayed(self) -> LogReader | None:
+        """The raw log that is the source: its frames keep their numbers and times."""
+        log = getattr(self.job.graph.source, "log", None)
+        return log if isinstance(log, LogReader) else None
+
     def _repair(self, resumed: bool) -> None:
         """Bring the store in line with the ledger after whatever ended the last run."""
-        if not resumed:
-            return
         ledger = self._ledger
+        if not resumed:
+            # those of a log that is replayed
+            if self._replayed is not None:
+                ledger.record_gaps(self._replayed.gaps)
+            return
+        if self._log is not None:
+            ledger.record_gaps(unrecorded(self._log.jumps, ledger.gaps()))
         since = 0
         if ledger.query("SELECT count(*) FROM chunks")[0][0] > _CHECK_ALL:
             since = int(ledger.get("synced_upto") or 0)
@@ -365,11 +518,6 @@ class Run:
                 self._ledger.table(
                     output.name, sql_types(as_table(values[output.step]))
                 )
-        self._ledger.parameters(
-            (0, step.name, name, json.dumps(value, default=str))
-            for step in plan.steps
-            for name, value in step.parameters.items()
-        )
 
     def _read_counters(self) -> None:
         counters = self.metrics.counters
@@ -402,6 +550,12 @@ class Run:
     def _drops_log(self) -> bool:
         return self.job.is_logged and not self.job.keeps_raw
 
+    @property
+    def _releases_log(self) -> bool:
+        """Whether log shards may go once their frames are committed."""
+        # those of a run that skips are wanted by the later pass
+        return self._drops_log and not self._skips
+
     def _release_log(self, committed: int) -> None:
         """Delete log shards that neither a window nor a pending frame reaches."""
         self._log_writer.delete_shards(self.job.plan.first_needed(committed))
@@ -433,6 +587,8 @@ class Run:
             self._has_ended.set()
 
     def _end(self) -> None:
+        if self._port is not None:
+            self._port.close()
         failure = self._engine.failure
         # a log goes on a little after the analysis was stopped
         self.metrics.counters.admitted = self._admitted
@@ -452,6 +608,13 @@ class Run:
             self._undelivered = True
         self._lock.release()
 
+    @property
+    def _state_in_ledger(self) -> str:
+        """The state that is recorded: a later pass leaves the one it found."""
+        if not self._again or self._state != "finished":
+            return self._state
+        return "interrupted" if self._before in ("running", "paused") else self._before
+
     def _close(self) -> None:
         """Close store and ledger; what fails here is said, and repaired by resume."""
         try:
@@ -462,7 +625,7 @@ class Run:
                 self._sink.close(frames)
                 if self._log is not None:
                     self._log.close(frames)
-                if self._drops_log and self._state == "finished":
+                if self._releases_log and self._state_in_ledger == "finished":
                     self._log_writer.delete_all()
                 self._ledger.set("clean", "yes")
                 counters = self.metrics.counters
@@ -499,8 +662,9 @@ class Run:
         }
         with self._ledger.transaction():
             self._ledger.set("admitted", str(self._admitted))
-            self._ledger.set("state", self._state)
-            self._ledger.set("reason", self._reason or "")
+            self._ledger.set("state", self._state_in_ledger)
+            reason = self._last_reason if self._again else ""
+            self._ledger.set("reason", self._reason or reason)
             went_on = self.metrics.committed_here > 0
             self._ledger.set(
                 "speed", json.dumps(speed) if went_on else self._last_speed
@@ -523,6 +687,11 @@ class Run:
             notes.append(
                 f"listeners of streams failed on {self._listener_errors} value(s); "
                 "log.jsonl has the first ones"
+            )
+        if self._skips and len(self.job.plan.segments) > 1:
+            notes.append(
+                "steps that run in frame order wait for the frames that were skipped: "
+                f"streamproc resume {self.path} --skipped"
             )
         notes += self._observers.notes
         if self._undelivered:
@@ -562,16 +731,11 @@ class Run:
             with contextlib.suppress(Exception):
                 if part is not None:
                     (part.abandon if name == "_sink" else part.close)()
+        if self._port is not None:
+            self._port.close()
         if self._outbox is not None:
             self._outbox.close()
         self._lock.release()
-
-
-def _later(what: str) -> ConfigError:
-    return ConfigError(
-        f"{what}: control of a running pipeline is not supported by this version yet; "
-        "drain() and stop() are"
-    )
 
 
 def _executor(options: Options) -> Executor:

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -104,6 +104,16 @@ class Stage:
     keep: tuple[str, ...]
     streamed: tuple[str, ...]
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
+
+    def with_call(self, name: str, parameters: Mapping[str, Any]) -> "Stage":
+        """Return the stage with other parameters of one step; itself without it."""
+        if all(instruction.name != name for instruction in self.instructions):
+            return self
+        instructions = tuple(
+            replace(i, parameters=parameters) if i.name == name else i
+            for i in self.instructions
+        )
+        return replace(self, instructions=instructions)
 
     def __call__(
         self,

@@ -345,7 +345,7 @@ def test_commands_of_later_versions_are_refused_by_name(
         ("demo --frames 0 --to RUN", "invalid value for '--frames'"),
         ("run p.yaml --resume", "--resume needs the run folder"),
         ("resume nope", "no run folder 'nope'"),
-        ("resume nope --skipped", "--skipped is not supported by this version yet"),
+        ("resume nope --skipped", "no run folder 'nope'"),
         ("resume .", "is no run folder"),
         ("status nope", "no run folder 'nope'"),
         ("verify nope", "no run folder 'nope'"),
@@ -390,7 +390,7 @@ def test_refused_arguments(command: Command, arguments: str, match: str) -> None
         ("source: a\nsave: [source]\ngraph: [1]", "graph must be a mapping"),
         ("source: a\nsave: [source]\nstore: {image: none}", "did you mean 'images'"),
         ("source: a\nsave: [source]\nlimits: {memory: lots}", "a size such as 2GiB"),
-        ("source: a\nsave: [source]\non_overload: skip", "not supported by this"),
+        ("source: a\nsave: [source]\non_overload: skp", "one of 'catch_up' or 'skip'"),
     ],
 )
 def test_refused_files(command: Command, text: str, match: str) -> None:

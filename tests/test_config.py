@@ -167,13 +167,11 @@ def test_what_is_no_size(text: Any) -> None:
 
 # text beyond source and save, and the message it must give
 REFUSED = {
-    # later versions
-    "on_overload: skip": "on_overload 'skip' is not supported by this version yet",
-    "deadline_ms: 5": "deadline_ms comes with on_overload: skip",
-    "on_full_log: drop_newest": "on_full_log 'drop_newest' is not supported by this",
-    "on_full_log: drop_oldest": "on_full_log 'drop_oldest' is not supported by this",
-    "on_full_log: fail": "on_full_log 'fail' is not supported by this version yet",
-    "adjustable: [smooth.sigma]": "adjustable: adjustable parameters are not supp",
+    # overload
+    "on_overload: skp": "on_overload must be one of 'catch_up' or 'skip', got 'skp'",
+    "deadline_ms: 5": "deadline_ms is kept by skipping frames; say on_overload: skip",
+    "on_overload: skip\ndeadline_ms: 0": "deadline_ms must be > 0.0, got 0",
+    "on_full_log: drop": "on_full_log must be one of 'block', 'drop_newest', 'drop_old",
     # sinks
     "sinks: [parqet]": "sinks: no sink named 'parqet'; did you mean 'parquet'?",
     "sinks: [{parquet: {row: 5}}]": "sinks.parquet.row: sink 'parquet' has no parame",

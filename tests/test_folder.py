@@ -247,16 +247,6 @@ def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
         run.wait()
 
 
-def test_control_comes_later(tmp_path: Path) -> None:
-    run = sp.start([simulated(3)], tmp_path / "run")
-    for call in (run.pause, run.resume, lambda: run.set("gaussian", "sigma", 2)):
-        with pytest.raises(
-            sp.ConfigError, match="control of a running pipeline is not s"
-        ):
-            call()
-    run.wait()
-
-
 # --- results ---------------------------------------------------------------------
 
 

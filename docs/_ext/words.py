@@ -27,10 +27,13 @@ KEYS = {
     "on_error": "`record`: a frame that fails is recorded and the run goes on; `stop`: "
     "the run ends at it, resumable.",
     "on_overload": "`catch_up`: a live run that is slower than its source works off "
-    "its raw log. `skip` is refused by this version.",
-    "deadline_ms": "Comes with `on_overload: skip`; refused by this version.",
-    "on_full_log": "`block`: where the disk is slower than the camera, the source "
-    "waits. The others are refused by this version.",
+    "its raw log. `skip`: frames that find no worker wait in the raw log for "
+    "`streamproc resume RUN --skipped`.",
+    "deadline_ms": "With `on_overload: skip`: milliseconds from admission to commit "
+    "that results keep; frames that could not are skipped.",
+    "on_full_log": "Where the disk is slower than the camera: the source waits "
+    "(`block`), frames are dropped (`drop_newest`, `drop_oldest`), each in the table "
+    "`gaps`, or the run ends (`fail`).",
     "log": "What becomes of a live source's raw log: a mapping, or `none` (frames stay "
     "in memory only, and a run cannot be resumed).",
     "log.keep_raw": "`true`: the raw log is kept, and is the saved source.",
@@ -44,7 +47,7 @@ KEYS = {
     "limits": "What a run may use.",
     "limits.memory": "Memory for frames in flight: a size such as `2GiB` or `500MB`.",
     "limits.disk_reserve": "Disk space that is left alone; a run stops before it.",
-    "adjustable": "Parameters that may change during a run; refused by this version.",
+    "adjustable": "What may be set during a run: a list of `step.parameter`.",
     "sinks": "[Sinks](sinks.md) that follow the run: a list.",
     "recorded": "Written by the engine into `RUN/pipeline.yaml`, and ignored when that "
     "file is run.",

@@ -53,7 +53,7 @@ def demo(
             f"a simulated microscope takes {frames} frames of 512 x 512 at "
             f"{library.FPS:.0f} per second; results in {run.path}"
         )
-        report, code = _follow(run, signals)
+        report, code = follow_run(run, signals)
     truth = library.compare(report.path)
     show_report(report, [("truth", str(truth))] if truth else [])
     show_next(next_commands(report.path, table=library.TABLE, picture=True))
@@ -96,15 +96,18 @@ def run(
             return _resume(place, signals, expected=pipeline)
         going = start_pipeline(pipeline, place, frames=frames)
         note(f"results in {place}")
-        report, code = _follow(going, signals)
-    _show_end(report)
+        report, code = follow_run(going, signals)
+    show_end(report)
     return code
 
 
 def resume(
     path: RunArgument,
     skipped: Annotated[
-        bool, typer.Option("--skipped", help="Do skipped frames (not in this version).")
+        bool,
+        typer.Option(
+            "--skipped", help="Analyse what was skipped; take nothing from the camera."
+        ),
     ] = False,
     force_environment: Annotated[
         bool, typer.Option(help="Go on although package versions have changed.")
@@ -115,8 +118,6 @@ def resume(
     from ..multirun.sweep import is_sweep_folder, resume_sweep
     from ..signals import Signals
 
-    if skipped:
-        raise ConfigError("resume --skipped is not supported by this version yet")
     with Signals() as signals:
         if is_sweep_folder(path):
             going = resume_sweep(path, force_environment=force_environment)
@@ -124,13 +125,16 @@ def resume(
         if is_batch_folder(path):
             batch = resume_batch(path, force_environment=force_environment)
             return follow_batch(batch, signals)
-        return _resume(path, signals, force_environment=force_environment)
+        return _resume(
+            path, signals, skipped=skipped, force_environment=force_environment
+        )
 
 
 def _resume(
     path: Path,
     signals: "Signals",
     *,
+    skipped: bool = False,
     force_environment: bool = False,
     expected: "Pipeline | None" = None,
 ) -> int:
@@ -141,11 +145,13 @@ def _resume(
     if expected is not None:
         _same_pipeline(path, expected)
     found = read_status(path)
-    going = go_on(path, force_environment=force_environment, wait=False)
+    going = go_on(
+        path, skipped=skipped, force_environment=force_environment, wait=False
+    )
     assert isinstance(going, Run)
     note(f"going on with {path}, {found['done'] + found['failed']} frames are in it")
-    report, code = _follow(going, signals, resumed=True)
-    _show_end(report)
+    report, code = follow_run(going, signals, resumed=True)
+    show_end(report)
     return code
 
 
@@ -168,7 +174,7 @@ def _same_pipeline(path: Path, expected: "Pipeline") -> None:
         )
 
 
-def _follow(
+def follow_run(
     run: "Run", signals: "Signals", *, resumed: bool = False
 ) -> "tuple[Report, int]":
     """Show a run until its end; return its report and exit code.
@@ -228,7 +234,8 @@ def _so_far(run: "Run") -> str:
     return text
 
 
-def _show_end(report: "Report") -> None:
+def show_end(report: "Report") -> None:
+    """Print a run's counts, and what may be done with its results."""
     from ..progress import next_commands, show_next, show_report
     from ..results import load
 

@@ -2,10 +2,8 @@
 
 import math
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +19,7 @@ from streamproc.frame import (
     Unreadable,
     metadata_json,
 )
-from streamproc.store.log import RawLog
+from streamproc.store.log import LogReader, Mark
 
 Admitted = FrameRef | Gap
 
@@ -36,7 +34,7 @@ class SourceAddress:
     def read(self) -> Frame:
         """Read it from the source; raises `SourceError` for another shape."""
         frame = self.source.read(self.index)
-        changed = _change(self.source.info, frame)
+        changed = change(self.source.info, frame)
         if changed is not None:
             raise changed
         return frame
@@ -58,8 +56,8 @@ class Admission(Protocol):
 
 
 Item = Frame | Unreadable | Gap
-#: The camera thread's last word.
-_END = object()
+#: Frames that are read from a journal at once.
+_BATCH = 1024
 
 
 def checked(item: object) -> Item:
@@ -109,7 +107,7 @@ def _references(frame: Frame) -> int:
 _OURS = _references(Frame(np.empty(1), 0))
 
 
-def _change(info: SourceInfo, item: Item) -> SourceError | None:
+def change(info: SourceInfo, item: Item) -> SourceError | None:
     """Return the error of a frame that is not what its source said."""
     if not isinstance(item, Frame):
         return None
@@ -191,7 +189,7 @@ class Sequence:
             if isinstance(item, Gap):
                 yield item
                 continue
-            changed = _change(self._source.info, item)
+            changed = change(self._source.info, item)
             if changed is not None:
                 raise changed
             yield _ref(number, item)
@@ -207,181 +205,49 @@ class Sequence:
         self._source.stop()
 
 
-class Live:
-    """A live source through the raw log: admitted once pixels and journal are synced.
+class Logged:
+    """Frames of a raw log that is there: a replay, or a later pass.
 
-    One thread takes frames from the camera, another appends whatever is ready
-    (group commit); analysis follows behind and never holds them up. Frames stay hot
-    while ``hot_bytes`` allows, and are read from the log otherwise.
+    Parameters
+    ----------
+    log
+        Where they are.
+    end
+        How many the log has.
+    fates
+        Returns the states of committed frames, by number, between two numbers
+        (inclusive); a replay has none.
     """
-
-    #: frames taken from the camera and not yet in the log
-    _WAITING_BYTES = 256 << 20
-    _GROUP = 64
 
     def __init__(
         self,
-        source: Source,
-        log: RawLog,
-        limit: int | None,
-        *,
-        hot_bytes: int,
-        failed: Callable[[BaseException], None],
+        log: LogReader,
+        end: int,
+        fates: Callable[[int, int], Mapping[int, str]] = lambda first, last: {},
     ) -> None:
-        self._source = source
         self._log = log
-        self._limit = limit
-        self._hot_bytes = hot_bytes
-        self._failed = failed
-        self._nbytes = source.info.nbytes
-        self._room = threading.Condition()
-        self._taken: deque[Item | object] = deque()
-        self._admitted: deque[Admitted | None] = deque()
-        self._news = threading.Condition()
-        self._hot = 0
+        self._end = end
+        self._fates = fates
         self._stopped = False
-        self._source_ended = False
-        self._error: BaseException | None = None
         self.exhausted = False
 
-    @property
-    def admitted(self) -> int:
-        """Frames in the journal."""
-        return self._log.admitted
-
     def frames(self, start: int) -> Iterator[Admitted]:
-        """Yield what the log holds from ``start`` on, then what the camera gives.
-
-        An error of the camera is raised once all frames before it were yielded.
-        """
-        before = self._log.admitted
-        yield from self._log.refs(start)
-        threads = [
-            threading.Thread(target=self._take, args=(before,), name="camera"),
-            threading.Thread(target=self._append, name="log"),
-        ]
-        for thread in threads:
-            thread.daemon = True
-            thread.start()
-        try:
-            while (item := self._next()) is not None:
-                yield item
-        except GeneratorExit:
-            self.stop()
-            raise
-        finally:
-            # who leaves early must not close a log that is still written
-            for thread in threads:
-                thread.join()
-        if self._error is not None:
-            raise self._error
-        self.exhausted = self._source_ended and not self._stopped
+        """Yield the frames from ``start`` on, cold."""
+        mark = Mark()
+        while mark.frame < self._end:
+            refs, mark = self._log.read(mark, min(_BATCH, self._end - mark.frame))
+            if mark.frame <= start:
+                continue
+            fates = self._fates(refs[0].frame, refs[-1].frame)
+            for ref in refs:
+                if self._stopped:
+                    return
+                if ref.frame >= start:
+                    ref.fate = fates.get(ref.frame)
+                    ref.clock = time.perf_counter()
+                    yield ref
+        self.exhausted = True
 
     def stop(self) -> None:
-        """Take no more frames from the camera; what was taken is still admitted."""
+        """Yield no more frames."""
         self._stopped = True
-        self._source.stop()
-        with self._room:
-            self._room.notify_all()
-
-    def _next(self) -> Admitted | None:
-        with self._news:
-            while not self._admitted:
-                self._news.wait()
-            item = self._admitted.popleft()
-            if isinstance(item, FrameRef) and item.pixels is not None:
-                self._hot -= self._nbytes
-            return item
-
-    def _take(self, number: int) -> None:
-        """Run in the camera thread: source to the waiting queue."""
-        most = max(2, self._WAITING_BYTES // max(self._nbytes, 1))
-        ended = False
-        try:
-            if self._limit is None or number < self._limit:
-                for given in self._source.frames(self._log.next_source_index):
-                    item = checked(given)
-                    with self._room:
-                        while len(self._taken) >= most and not self._stopped:
-                            self._room.wait()
-                        self._taken.append(item)
-                        self._room.notify_all()
-                    number += not isinstance(item, Gap)
-                    if self._stopped or number == self._limit:
-                        break
-            ended = not self._stopped
-        except BaseException as error:  # raised by `frames`, after the frames before it
-            self._error = error
-        finally:
-            self._source_ended = ended
-            with self._room:
-                self._taken.append(_END)
-                self._room.notify_all()
-
-    def _append(self) -> None:
-        """Run in the log thread: append, sync, journal, hand on."""
-        more = True
-        try:
-            while more:
-                with self._room:
-                    while not self._taken:
-                        self._room.wait()
-                    group: list[Item | object] = []
-                    while self._taken and len(group) < self._GROUP:
-                        group.append(self._taken.popleft())
-                    self._room.notify_all()
-                if group[-1] is _END:
-                    more = False
-                    group.pop()
-                if not self._admit([i for i in group if isinstance(i, Item)]):
-                    more = False
-                    self._end_camera()
-        except BaseException as error:  # reported by the run, which ends
-            self._end_camera()
-            self._failed(error)
-        finally:
-            with self._news:
-                self._admitted.append(None)
-                self._news.notify_all()
-
-    def _end_camera(self) -> None:
-        self._stopped = True
-        self._source.stop()
-        with self._room:
-            # the camera thread must not wait for room for ever
-            self._taken.clear()
-            self._room.notify_all()
-
-    def _admit(self, group: list[Frame | Unreadable | Gap]) -> bool:
-        """Admit a group; False where it ended at a frame of another shape."""
-        whole = len(group)
-        group = self._alike(group)
-        if not group:
-            return not whole
-        refs = iter(self._log.admit([i for i in group if not isinstance(i, Gap)]))
-        with self._news:
-            for item in group:
-                if isinstance(item, Gap):
-                    self._admitted.append(item)
-                    continue
-                ref = next(refs)
-                if ref.pixels is not None:
-                    if self._hot + self._nbytes <= self._hot_bytes:
-                        self._hot += self._nbytes
-                    else:
-                        ref.release()
-                self._admitted.append(ref)
-            self._news.notify_all()
-        return len(group) == whole
-
-    def _alike(
-        self, group: list[Frame | Unreadable | Gap]
-    ) -> list[Frame | Unreadable | Gap]:
-        """Return the items before the first frame of another shape or dtype."""
-        info = self._source.info
-        for i, item in enumerate(group):
-            changed = _change(info, item)
-            if changed is not None:
-                self._error = changed
-                return group[:i]
-        return group

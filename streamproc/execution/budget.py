@@ -30,6 +30,17 @@ class Budget:
             self._grow(nbytes)
             return True
 
+    def try_acquire(self, nbytes: int, most: int) -> bool:
+        """Take room for one frame if fewer than ``most`` are in flight; never wait."""
+        with self._condition:
+            if self._closed or (
+                self._frames and (self._frames >= most or self._full(nbytes))
+            ):
+                return False
+            self._frames += 1
+            self._grow(nbytes)
+            return True
+
     def _full(self, nbytes: int) -> bool:
         return self._frames >= self.max_frames or self._bytes + nbytes > self.limit
 

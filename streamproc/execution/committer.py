@@ -48,7 +48,9 @@ class Committer:
 
     Chunks of the whole group, all arrays → one sync per file → index blocks → one
     SQLite transaction → ``committed`` is called → streams. ``release_log`` is told up
-    to which frame the raw log is no longer needed.
+    to which frame the raw log is no longer needed. ``has_log`` says
+    that the run has a raw log of its own, ``again`` that it is a later pass, whose
+    frames may have a row.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Committer:
         failed: Callable[[int, str, BaseException | None], None],
         known_summary: Sequence[tuple[Any, ...]] = (),
         committed: Callable[[], None] | None = None,
+        has_log: bool = False,
+        again: bool = False,
     ) -> None:
         self.frame_bytes = frame_bytes
         self._plan = plan
@@ -78,6 +82,8 @@ class Committer:
         self._admitted = admitted
         self._failed = failed
         self._committed = committed
+        self._has_log = has_log
+        self._again = again
         self._summary = Summary(known_summary)
         self._gaps: list[Gap] = []
         self._tables: dict[str, tuple[str, ...]] = {}
@@ -106,25 +112,28 @@ class Committer:
         start = time.perf_counter()
         images = (e.nbytes for entry in entries for e in entry.encoded.values())
         self._space.check(sum(images))
-        group, added = Group(), Added()
+        group, added = Group(again=self._again), Added()
         for number, entry in enumerate(entries):
+            if entry.is_settled:
+                continue
             chunks = self._store(entry)
             if stop_at_error and entry.error is not None:
                 entry.stop(entry.error, entry.exception)
                 entries = entries[:number]
                 break
             self._append(entry, chunks, group)
-        if not entries:
-            return 0
+        fresh = [entry for entry in entries if not entry.is_settled]
+        if not fresh:
+            return len(entries)
         self._sink.flush()
         self._sink.publish()
         now, clock = time.time(), time.perf_counter()
-        for entry in entries:
-            group.frames.append(self._row(entry, now, clock, added))
+        for entry in fresh:
+            self._record(entry, group, added, now, clock)
         self._finish(entries, group, added, now)
         self._ledger.commit(group)
-        self._count(entries, added)
-        self._tell(entries)
+        self._count(fresh, added)
+        self._tell(fresh)
         seconds = self._metrics.seconds
         elapsed = time.perf_counter() - start
         seconds["commit"] = seconds.get("commit", 0.0) + elapsed
@@ -147,7 +156,7 @@ class Committer:
 
     def _store(self, entry: "Entry") -> list[Any]:
         """Take one frame's images and the columns of its rows, or make it failed."""
-        if entry.error is not None:
+        if entry.error is not None or entry.is_skipped:
             return []
         try:
             for name, saved in entry.rows.items():
@@ -165,7 +174,7 @@ class Committer:
     def _append(self, entry: "Entry", chunks: list[Any], group: Group) -> None:
         """Add one frame's chunks and rows to the group."""
         ref = entry.ref
-        if isinstance(ref.address, LogAddress):
+        if self._has_log and isinstance(ref.address, LogAddress):
             group.chunks += ref.address.record.chunks
         if entry.error is not None:
             entry.rows.clear()
@@ -176,37 +185,49 @@ class Committer:
                 group.rows.setdefault(name, []).extend(saved.rows)
         self._sink.record_time(ref.frame, ref.time)
 
-    def _row(self, entry: "Entry", now: float, clock: float, added: Added) -> FrameRow:
-        ref = entry.ref
-        latency = (clock - ref.clock) * 1e3
-        added.latencies.append(latency)
-        failed = entry.error is not None
-        if failed:
-            added.failed += 1
-        else:
-            added.done += 1
-            saved = entry.rows.get(self._main_table)
-            if saved is not None:
-                added.objects += saved.objects
-                added.area += saved.area
-                added.intensity += saved.intensity
-        return FrameRow(
+    def _record(
+        self, entry: "Entry", group: Group, added: Added, now: float, clock: float
+    ) -> None:
+        """Add one frame's row, or what is new of it, and count it."""
+        ref, failed = entry.ref, entry.error is not None
+        hashes = json.dumps(entry.hashes, sort_keys=True) if entry.hashes else "{}"
+        if ref.fate == "done":
+            # computed again for what it lacks: its row stays, with its times
+            if failed:
+                group.failed.append((ref.frame, entry.error or ""))
+                added.done, added.failed = added.done - 1, added.failed + 1
+            else:
+                group.hashes.append((ref.frame, hashes))
+            return
+        added.skipped += entry.is_skipped - (ref.fate == "skipped")
+        latency = None if entry.is_skipped else (clock - ref.clock) * 1e3
+        if latency is not None:
+            added.latencies.append(latency)
+            added.failed += failed
+            added.done += not failed
+        saved = entry.rows.get(self._main_table)
+        if saved is not None:
+            added.objects += saved.objects
+            added.area += saved.area
+            added.intensity += saved.intensity
+        row = FrameRow(
             ref.frame,
             ref.source_index,
             ref.time,
-            "failed" if failed else "done",
+            "failed" if failed else "skipped" if entry.is_skipped else "done",
             entry.error,
             ref.frame,
             None,
             None,
             None,
-            json.dumps(entry.hashes, sort_keys=True) if entry.hashes else "{}",
+            hashes,
             ref.metadata or "{}",
             entry.worker,
             ref.admitted_at,
             now,
             latency,
         )
+        group.frames.append(row)
 
     def _finish(
         self, entries: Sequence["Entry"], group: Group, added: Added, now: float
@@ -238,9 +259,10 @@ class Committer:
             counters = metrics.counters
             counters.done += added.done
             counters.failed += added.failed
+            counters.skipped += added.skipped
             counters.lost += added.lost
             counters.objects += added.objects
-            metrics.committed_here += len(entries)
+            metrics.committed_here += sum(not e.is_skipped for e in entries)
             for value in added.latencies:
                 metrics.latency.add(value)
         if added.failed:
@@ -256,6 +278,6 @@ class Committer:
         if self._outbox is None:
             return
         for entry in entries:
-            if entry.error is None:
+            if entry.error is None and not entry.is_skipped:
                 values = {n: entry.values[n] for n in self._plan.streamed}
                 self._outbox.put(Emission(entry.ref.frame, entry.ref.time, values))

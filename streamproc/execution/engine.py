@@ -6,6 +6,7 @@ order, runs ordered steps and commits whatever is ready, at most 64 frames at on
 The next group forms meanwhile; while frames come fast, commits rest in between.
 """
 
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,20 +16,19 @@ from typing import Any, Literal
 from streamproc.errors import FrameError, one_line
 from streamproc.frame import FrameRef, Gap
 from streamproc.metrics import Metrics
-from streamproc.plan import Plan
+from streamproc.schedule import Schedule
 from streamproc.stage import Result, SavedRows, Stage, unreadable
 from streamproc.values import as_table, hash_rows, sql_rows, sql_types
 
 from .admission import Admission
 from .budget import Budget
 from .committer import Committer
+from .pace import Pace
 from .protocol import Executor, Task, WindowValue
 from .windows import Windows
 
 #: Frames of one commit at most.
 GROUP = 64
-#: Seconds that commits rest in between at most.
-_MOST_REST = 0.1
 
 
 @dataclass(slots=True)
@@ -45,12 +45,21 @@ class Entry:
     #: highest level whose results are in
     level: int = -1
     ready: bool = False
+    #: not analysed now: there was no worker for it
+    is_skipped: bool = False
+    #: has its row already, and gets no other
+    is_settled: bool = False
     worker: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     encoded: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, SavedRows] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is computed for it, and nothing held."""
+        return self.is_skipped or self.is_settled or self.ref.error is not None
 
     def stop(self, error: str, cause: BaseException | None) -> None:
         """End the run before this frame: ``on_error: stop``."""
@@ -64,12 +73,15 @@ class Engine:
     """Runs a plan on admitted frames until the source ends, a stop or an error.
 
     While frames are being computed, commits rest in between for ``rest`` times as
-    long as the last one took: what a commit costs is shared by more frames.
+    long as the last one took, at most ``most_rest`` seconds: what a commit costs is
+    shared by more frames.
+
+    With ``pace``, frames that find as many in work as it allows are skipped.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        schedule: Schedule,
         executor: Executor,
         admission: Admission,
         committer: Committer,
@@ -81,8 +93,13 @@ class Engine:
         on_error: Literal["record", "stop"],
         keep_windows: bool,
         rest: float,
+        most_rest: float,
+        pace: Pace | None = None,
     ) -> None:
-        self._plan = plan
+        # what never changes of it: windows, outputs, levels
+        plan = self._plan = schedule.plan(start)
+        self._schedule = schedule
+        self._pace = pace
         self._executor = executor
         self._admission = admission
         self._committer = committer
@@ -91,7 +108,7 @@ class Engine:
         self._start = start
         self._states = states
         self._on_error = on_error
-        self._rest = rest
+        self._rest, self._most_rest = rest, most_rest
         self._windows = Windows(plan.windows, executor.submit_window, keep=keep_windows)
         self._entries: dict[int, Entry] = {}
         self._results: SimpleQueue[Result | Gap | int | None] = SimpleQueue()
@@ -105,6 +122,8 @@ class Engine:
         #: when the next commit may begin while frames are being computed
         self._due = 0.0
         self._stopping = False
+        self._going = threading.Event()
+        self._going.set()
         #: the source's error: raised once the frames before it are committed
         self._ending: BaseException | None = None
         self.failure: BaseException | None = None
@@ -122,8 +141,9 @@ class Engine:
                 if isinstance(item, Gap):
                     self._results.put(item)
                     continue
-                if item.frame >= self._start:
+                if item.frame >= self._start and item.fate is None:
                     self._metrics.counters.admitted += 1
+                self._schedule.admitted(item.frame + 1)
                 for ref in self._windows.admit(item):
                     fed = self._feed(ref, fed)
             if self._admission.exhausted and not self._stopping:
@@ -138,16 +158,34 @@ class Engine:
     def _feed(self, ref: FrameRef, fed: int) -> int:
         if ref.frame < self._start:
             return fed
-        nbytes = self._admission_bytes
-        if not self._budget.acquire(nbytes):
+        self._going.wait()
+        entry = self._entry(ref)
+        if entry is None:
             return fed
-        windows = self._windows.values(ref.frame)
-        self._entries[ref.frame] = Entry(ref, nbytes, windows)
-        if ref.error is not None:
+        self._entries[ref.frame] = entry
+        if entry.is_skipped or entry.is_settled:
+            # a failed one is passed over by the ordered steps; its row tells why
+            error = "failed" if ref.fate == "failed" else None
+            self._results.put(Result(ref.frame, self._last_level, error=error))
+        elif ref.error is not None:
             self._results.put(unreadable(ref, 0))
         else:
-            self._submit(0, self._entries[ref.frame])
+            self._submit(0, entry)
         return ref.frame + 1
+
+    def _entry(self, ref: FrameRef) -> Entry | None:
+        """Return a frame's entry once there is room for it; None at a stop."""
+        if ref.fate == "failed" or (ref.fate == "done" and not self._ordered):
+            return Entry(ref, 0, {}, is_settled=True)
+        if ref.error is not None:
+            return Entry(ref, 0, {})
+        nbytes = self._committer.frame_bytes
+        if self._pace is None:
+            if not self._budget.acquire(nbytes):
+                return None
+        elif not self._budget.try_acquire(nbytes, self._pace.most):
+            return Entry(ref, 0, {}, is_skipped=True)
+        return Entry(ref, nbytes, self._windows.values(ref.frame))
 
     # --- the committer --------------------------------------------------------
 
@@ -160,7 +198,7 @@ class Engine:
                 start = time.perf_counter()
                 self._commit_ready()
                 end = time.perf_counter()
-                self._due = end + min(self._rest * (end - start), _MOST_REST)
+                self._due = end + min(self._rest * (end - start), self._most_rest)
             if self.failure is None:
                 self._committer.finish(complete=self.complete)
         except BaseException as error:  # reported by the run, which ends
@@ -218,7 +256,7 @@ class Engine:
             entry.error, entry.fatal = one_line(result.fatal), result.fatal
         elif result.error is not None:
             entry.error, entry.exception = result.error, result.exception
-            if self._on_error == "stop":
+            if self._on_error == "stop" and not entry.is_settled:
                 entry.stop(result.error, result.exception)
         else:
             entry.values.update(result.values)
@@ -255,7 +293,7 @@ class Engine:
 
     def _run_ordered(self, level: int, entry: Entry) -> None:
         states = dict(self._states)
-        for step in self._plan.segments[level].ordered:
+        for step in self._schedule.plan(entry.ref.frame).segments[level].ordered:
             if step.ordered is None:
                 continue
             inputs = [entry.values[i.name] for i in step.inputs]
@@ -279,7 +317,8 @@ class Engine:
         self._states = states
 
     def _submit(self, level: int, entry: Entry) -> None:
-        stage: Stage | None = self._plan.segments[level].stage
+        plan = self._schedule.plan(entry.ref.frame)
+        stage: Stage | None = plan.segments[level].stage
         if stage is not None:
             self._executor.submit(
                 Task(stage, entry.ref, given=entry.values, windows=entry.windows)
@@ -309,11 +348,18 @@ class Engine:
                 for entry in group:
                     del self._entries[entry.ref.frame]
                 self._next_commit = number
-                self._budget.release(sum(e.nbytes for e in group), len(group))
+                self._release([e for e in group if not e.is_idle])
             if fatal is not None:
                 self.fail(fatal)
             if len(group) < GROUP:
                 return
+
+    def _release(self, worked: list[Entry]) -> None:
+        """Give back what frames in work held, and learn how long they took."""
+        self._budget.release(sum(e.nbytes for e in worked), len(worked))
+        if self._pace is not None:
+            now = time.perf_counter()
+            self._pace.learn([1e3 * (now - e.ref.clock) for e in worked])
 
     def deliver(self, result: Result) -> None:
         """Take a result from the executor (any thread)."""
@@ -322,22 +368,28 @@ class Engine:
     # --- ends -----------------------------------------------------------------
 
     @property
-    def _admission_bytes(self) -> int:
-        return self._committer.frame_bytes
-
-    @property
     def complete(self) -> bool:
         """Whether the source ran to its end and every frame is committed."""
         return self._admission.exhausted and self._next_commit == self._fed
 
+    def pause(self) -> None:
+        """Take no further frame into work; those in work are finished (any thread)."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause` (any thread)."""
+        self._going.set()
+
     def drain(self) -> None:
         """Admit nothing more, finish what is admitted (any thread)."""
         self._admission.stop()
+        self._going.set()
 
     def stop(self) -> None:
         """Admit nothing more, forget what has not started (any thread)."""
         self._stopping = True
         self._admission.stop()
+        self._going.set()
         self._budget.close()
         self._executor.cancel()
         self._results.put(None)
@@ -362,4 +414,5 @@ def _without_pixels(ref: FrameRef) -> FrameRef:
         error=ref.error,
         admitted_at=ref.admitted_at,
         clock=ref.clock,
+        fate=ref.fate,
     )

@@ -61,8 +61,8 @@ def compare(folder: Path, errors: Mapping[str, str | None]) -> list[Outcome]:
             Outcome(
                 path,
                 frames=len(done),
-                objects=_objects(path, done),
-                dice=_dice(first, path),
+                objects=objects_per_frame(path),
+                dice=dice(first, path),
                 seconds=1 / found["fps"] if found["fps"] else None,
                 error=error or failed,
             )
@@ -141,9 +141,11 @@ def _done(folder: Path) -> list[int]:
         return [row[0] for row in db.execute(sql)]
 
 
-def _objects(folder: Path, done: Sequence[int]) -> float | None:
+def objects_per_frame(folder: Path) -> float | None:
     """Return the mean number of objects: rows of a table, else labels of an image."""
-    results = load(folder)
+    results, done = load(folder), _done(folder)
+    if not done:
+        return None
     tables = [name for name in results.status()["saved"] if name in results.tables]
     if tables:
         with closing(connect_readonly(RunFolder(folder).ledger)) as db:
@@ -157,7 +159,7 @@ def _objects(folder: Path, done: Sequence[int]) -> float | None:
     return None
 
 
-def _dice(first: Path, second: Path) -> dict[str, float]:
+def dice(first: Path, second: Path) -> dict[str, float]:
     """Return the mean Dice over the frames that both have, by saved label image."""
     one, other = load(first).labels, load(second).labels
     frames = sorted(set(_done(first)) & set(_done(second)))

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import threading
 import time as clock
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ class FrameRow(NamedTuple):
     worker: str
     admitted_at: float
     committed_at: float
-    latency_ms: float
+    latency_ms: float | None
 
 
 @dataclass(slots=True)
@@ -77,10 +78,15 @@ class Group:
     summary: list[tuple[Any, ...]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     run: dict[str, str] = field(default_factory=dict)
+    #: rows may take the place of others: frames that were skipped, or lacked something
+    again: bool = False
+    #: frame and hashes, or frame and error, of frames that have a row already
+    hashes: list[tuple[int, str]] = field(default_factory=list)
+    failed: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Ledger:
-    """The writer's side; one thread uses it, other processes read alongside.
+    """The writer's side; one process writes, from any thread, others read alongside.
 
     ``durability`` ``"power"`` syncs every commit to the device, ``"process"``
     survives the death of the process only. Where the file system cannot do
@@ -89,6 +95,8 @@ class Ledger:
 
     def __init__(self, path: Path, *, durability: str = "power") -> None:
         self.path = path
+        # a statement of another thread must not become part of a transaction
+        self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(
                 path, isolation_level=None, timeout=30, check_same_thread=False
@@ -119,15 +127,16 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all or nothing."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        """Commit all or nothing; other threads wait."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     def commit(self, group: Group) -> None:
         """Make a group of frames durable, in one transaction.
@@ -140,10 +149,12 @@ class Ledger:
         many = self._db.executemany
         try:
             with self.transaction():
-                self._insert("frames", group.frames)
-                self._insert("chunks", group.chunks)
+                into = "INSERT OR REPLACE" if group.again else "INSERT"
+                self._insert(into, "frames", group.frames)
+                self._insert(into, "chunks", group.chunks)
                 for table, rows in group.rows.items():
-                    self._insert(table, rows)
+                    self._insert(into, table, rows)
+                self._amend(group)
                 if group.states:
                     many("INSERT OR REPLACE INTO states VALUES (?,?,?)", group.states)
                 if group.summary:
@@ -159,7 +170,7 @@ class Ledger:
                 f"cannot record results in {self.path}: {one_line(error)}"
             ) from error
 
-    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _insert(self, into: str, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, many per statement: each statement gives up the GIL once.
 
         With one statement per row a commit waits for the GIL as often as it has
@@ -167,7 +178,7 @@ class Ledger:
         """
         if not rows:
             return
-        into = f"INSERT INTO {_quoted(table)} VALUES "
+        into = f"{into} INTO {_quoted(table)} VALUES "
         marks = f"({_marks(len(rows[0]))})"
         at = max(1, min(_ROWS, _VARIABLES // len(rows[0])))
         whole = len(rows) - len(rows) % at
@@ -176,6 +187,20 @@ class Ledger:
             part = rows[start : start + at]
             self._db.execute(statement, tuple(chain.from_iterable(part)))
         self._db.executemany(into + marks, rows[whole:])
+
+    def _amend(self, group: Group) -> None:
+        """Change rows of frames that were computed again for what they lacked."""
+        for frame, hashes in group.hashes:
+            self._db.execute("UPDATE frames SET hash=? WHERE frame=?", (hashes, frame))
+        for frame, error in group.failed:
+            self._db.execute(
+                "UPDATE frames SET state='failed', error=?, hash='{}' WHERE frame=?",
+                (error, frame),
+            )
+            for table in self._columns:
+                self._db.execute(
+                    f"DELETE FROM {_quoted(table)} WHERE frame=?", (frame,)
+                )
 
     def _insert_gaps(self, gaps: Iterable[Gap]) -> None:
         self._db.executemany(
@@ -237,34 +262,57 @@ class Ledger:
             [(table, c, *describe(c)) for c in ("frame", *columns)],
         )
 
-    def parameters(self, rows: Iterable[tuple[int, str, str, str]]) -> None:
+    def begin_parameters(self, rows: Iterable[tuple[int, str, str, str]]) -> None:
         """Record the values that a run begins with; once, however often it is begun."""
         if self.query("SELECT 1 FROM parameters LIMIT 1"):
             return
         with self.transaction():
             self._db.executemany("INSERT INTO parameters VALUES (?,?,?,?)", rows)
 
+    def change_parameter(self, row: tuple[int, str, str, str]) -> None:
+        """Record a value that holds from a frame on; durable when this returns.
+
+        Raises
+        ------
+        StoreError
+            The disk is full or gone; nothing is recorded.
+        """
+        try:
+            with self.transaction():
+                self._db.execute("INSERT INTO parameters VALUES (?,?,?,?)", row)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"cannot record a parameter in {self.path}: {one_line(error)}"
+            ) from error
+
+    def parameters(self) -> list[tuple[int, str, str, str]]:
+        """Return the rows of ``parameters``, in the order they were recorded."""
+        return self.query("SELECT * FROM parameters ORDER BY rowid")
+
     def event(
         self, kind: str, message: str, *, frame: int | None = None, level: str = "info"
     ) -> None:
         """Record what the engine said."""
-        self._db.execute(
-            "INSERT INTO events VALUES (?,?,?,?,?)",
-            (clock.time(), frame, level, kind, message),
-        )
+        with self._lock:
+            self._db.execute(
+                "INSERT INTO events VALUES (?,?,?,?,?)",
+                (clock.time(), frame, level, kind, message),
+            )
 
     def set(self, key: str, value: str) -> None:
         """Set one key of the ``run`` table."""
-        self._db.execute("INSERT OR REPLACE INTO run VALUES (?,?)", (key, value))
+        with self._lock:
+            self._db.execute("INSERT OR REPLACE INTO run VALUES (?,?)", (key, value))
 
     def get(self, key: str) -> str | None:
         """Return one value of the ``run`` table."""
-        row = self._db.execute("SELECT value FROM run WHERE key=?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        rows = self.query("SELECT value FROM run WHERE key=?", (key,))
+        return str(rows[0][0]) if rows else None
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of one SELECT."""
-        return self._db.execute(sql, values).fetchall()
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
 
     def first_pending(self) -> int:
         """Return the first frame number without a row."""
@@ -276,6 +324,45 @@ class Ledger:
                 "(SELECT 1 FROM frames AS b WHERE b.frame = a.frame + 1)"
             )[0][0]
         )
+
+    def fates(self, first: int, last: int) -> dict[int, str]:
+        """Return the states of the frames between two numbers (inclusive)."""
+        rows = self.query(
+            "SELECT frame, state FROM frames WHERE frame BETWEEN ? AND ?",
+            (first, last),
+        )
+        return dict(rows)
+
+    def first_lacking(self, *, in_order: bool) -> int:
+        """Return the first frame that a later pass has something to do for.
+
+        Parameters
+        ----------
+        in_order
+            The graph has ordered steps: they go on behind the last frame that they
+            were run on. Else it is the first frame that was skipped, or has no row.
+        """
+        if in_order:
+            return int(
+                self.query("SELECT coalesce(max(frame) + 1, 0) FROM states")[0][0]
+            )
+        skipped = self.query("SELECT min(frame) FROM frames WHERE state='skipped'")
+        pending = self.first_pending()
+        return pending if skipped[0][0] is None else min(pending, int(skipped[0][0]))
+
+    def record_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Record frames that never reached us, apart from a group."""
+        if gaps:
+            with self.transaction():
+                self._insert_gaps(gaps)
+
+    def gaps(self) -> list[Gap]:
+        """Return the gaps, in the order they were recorded."""
+        rows = self.query(
+            "SELECT first_source_index, last_source_index, reason, time, place "
+            "FROM gaps ORDER BY rowid"
+        )
+        return [Gap(*row) for row in rows]
 
     def states(self) -> dict[str, Any]:
         """Return the recorded state of every ordered step."""

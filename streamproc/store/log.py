@@ -2,12 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from streamproc.errors import FrameError, StoreError, one_line
-from streamproc.frame import Array, Frame, FrameRef, Unreadable, metadata_json
+from streamproc.frame import Frame, FrameRef, Gap, Unreadable, metadata_json
 
 from .chunks import ChunkRow, read_frame
 from .codecs import crc32c
@@ -82,18 +84,106 @@ class LogAddress:
         return Frame(pixels, record.source_index, record.time, metadata)
 
 
-def read_journal(path: Path, array: str) -> Iterator[tuple[Record, int]]:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the journal: the next frame, and where its record begins."""
+
+    frame: int = 0
+    offset: int = 0
+
+
+def read_journal(
+    path: Path, array: str, start: Mark = Mark()
+) -> Generator[tuple[Record, int]]:
     """Yield the whole records, each with the file's length up to its end."""
     if not path.exists():
         return
-    end = 0
+    end = start.offset
     with path.open("rb") as file:
-        for frame, line in enumerate(file):
+        file.seek(end)
+        for frame, line in enumerate(file, start.frame):
             record = Record.parse(line, array, frame)
             if record is None:
                 return
             end += len(line)
             yield record, end
+
+
+class LogReader:
+    """Reads admitted frames back, in order, beside whoever appends.
+
+    ``folder`` is the run folder, ``root`` its store, ``layout`` that of the log, and
+    ``gaps`` what never reached it, for who replays it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        root: Path,
+        layout: ArrayLayout,
+        gaps: Sequence[Gap] = (),
+    ) -> None:
+        self.path = folder / JOURNAL
+        self.gaps = gaps
+        self._root = root
+        self._layout = layout
+
+    def read(self, start: Mark, count: int) -> tuple[list[FrameRef], Mark]:
+        """Return up to ``count`` frames from a place on, cold, and the next place.
+
+        Raises
+        ------
+        StoreError
+            The journal cannot be read, or has no record there.
+        """
+        refs: list[FrameRef] = []
+        end = start.offset
+        try:
+            with closing(read_journal(self.path, self._layout.name, start)) as records:
+                for record, length in islice(records, count):
+                    refs.append(self.ref(start.frame + len(refs), record))
+                    end = length
+        except OSError as error:
+            raise StoreError(f"cannot read {self.path}: {one_line(error)}") from error
+        if count and not refs:
+            raise StoreError(
+                f"{self.path} is damaged: it has no record of frame {start.frame}; "
+                "restore it from a copy"
+            )
+        return refs, Mark(start.frame + len(refs), end)
+
+    def ref(self, number: int, record: Record) -> FrameRef:
+        """Return the reference of a record."""
+        return FrameRef(
+            frame=number,
+            source_index=record.source_index,
+            time=record.time,
+            metadata=record.metadata,
+            address=LogAddress(self._root, self._layout, record),
+            error=record.error,
+            admitted_at=record.admitted_at,
+            clock=time.perf_counter(),
+        )
+
+
+def unrecorded(jumps: Iterable[tuple[int, int]], gaps: Iterable[Gap]) -> list[Gap]:
+    """Return the frames between those of the journal that no gap accounts for.
+
+    A gap is recorded with the next frames; the run may be killed before.
+    """
+    known = sorted((g.first_source_index, g.last_source_index) for g in gaps)
+    reason = "lost before it was recorded why: the run was killed"
+    found = []
+    for first, last in jumps:
+        for start, end in known:
+            if start <= first <= end:
+                first = end + 1
+            elif first < start <= last:
+                found.append(Gap(first, start - 1, reason, place="log"))
+                first = end + 1
+        if first <= last:
+            found.append(Gap(first, last, reason, place="log"))
+    return found
 
 
 def count_admitted(path: Path) -> int:
@@ -112,7 +202,8 @@ class RawLog:
     """Appends live frames: pixels synced, then journal synced, then visible.
 
     A frame is admitted when `admit` returns it. ``first`` is the first frame that an
-    earlier process admitted and this one still needs.
+    earlier process admitted and this one still needs. One thread appends, another may
+    `read` meanwhile.
     """
 
     def __init__(
@@ -125,19 +216,28 @@ class RawLog:
         space: Space,
         first: int = 0,
     ) -> None:
-        self._root = root
+        #: reads back what was appended, from any thread
+        self.reader = LogReader(folder, root, writer.layout)
         self._writer = writer
         self._platform = platform
         self._path = folder / JOURNAL
-        self.admitted, self.next_source_index, end = 0, 0, 0
-        self._first = first
+        self.admitted, self.next_source_index = 0, 0
+        self._end = 0
+        #: where the first frame that is still needed lies in the journal
+        self.first = Mark()
+        #: pairs of source indexes that follow each other in the journal, not in the
+        #: source: frames between them never reached us
+        self.jumps: list[tuple[int, int]] = []
         self._space = space
-        self._records: list[Record] = []
         for record, length in read_journal(self._path, writer.layout.name):
-            if self.admitted >= first:
-                self._records.append(record)
-            self.admitted, end = self.admitted + 1, length
+            if self.admitted == first:
+                self.first = Mark(first, self._end)
+            if self.admitted and record.source_index > self.next_source_index:
+                self.jumps.append((self.next_source_index, record.source_index - 1))
+            self.admitted, self._end = self.admitted + 1, length
             self.next_source_index = record.source_index + 1
+        if self.admitted == first:
+            self.first = self.mark()
         if self.admitted < first:
             raise StoreError(
                 f"{self._path} is damaged: {self.admitted} of its records are whole, "
@@ -145,8 +245,8 @@ class RawLog:
             )
         try:
             self._file = self._path.open("ab")
-            self._file.truncate(end)
-            self._file.seek(end)
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
         except OSError as error:
             raise StoreError(f"cannot write {self._path}: {one_line(error)}") from error
 
@@ -155,15 +255,16 @@ class RawLog:
         for record, _ in read_journal(self._path, self._writer.layout.name):
             yield from record.chunks
 
-    def refs(self, start: int) -> Iterator[FrameRef]:
-        """Yield what an earlier process admitted, from frame ``start`` on."""
-        for number, record in enumerate(self._records, self._first):
-            if number >= start:
-                yield self._ref(number, record, None)
-        self._records = []
+    def mark(self) -> Mark:
+        """Return the end of the journal."""
+        return Mark(self.admitted, self._end)
 
-    def admit(self, items: Sequence[Frame | Unreadable]) -> list[FrameRef]:
+    def admit(
+        self, items: Sequence[Frame | Unreadable], parameters: int = 0
+    ) -> list[FrameRef]:
         """Append frames, make them durable and return them, hot.
+
+        ``parameters`` is how often a parameter was changed before these frames.
 
         Raises
         ------
@@ -175,7 +276,7 @@ class RawLog:
         frames = (i.pixels.nbytes for i in items if isinstance(i, Frame))
         self._space.check(sum(frames))
         try:
-            refs = self._admit(items)
+            refs = self._admit(items, parameters)
         except BaseException:
             self._writer.forget()
             raise
@@ -186,14 +287,17 @@ class RawLog:
             ref.clock = now
         return refs
 
-    def _admit(self, items: Sequence[Frame | Unreadable]) -> list[FrameRef]:
+    def _admit(
+        self, items: Sequence[Frame | Unreadable], parameters: int
+    ) -> list[FrameRef]:
         refs, lines = [], []
         writer = self._writer
         for number, item in enumerate(items, self.admitted):
-            record = self._record(number, item)
+            record = self._record(number, item, parameters)
             lines.append(record.line())
-            pixels = item.pixels if isinstance(item, Frame) else None
-            refs.append(self._ref(number, record, pixels))
+            ref = self.reader.ref(number, record)
+            ref.pixels = item.pixels if isinstance(item, Frame) else None
+            refs.append(ref)
         writer.sync()
         try:
             self._file.write(b"".join(lines))
@@ -202,9 +306,10 @@ class RawLog:
         except OSError as error:
             raise StoreError(f"cannot write {self._path}: {one_line(error)}") from error
         writer.publish()
+        self._end += sum(map(len, lines))
         return refs
 
-    def _record(self, number: int, item: Frame | Unreadable) -> Record:
+    def _record(self, number: int, item: Frame | Unreadable, parameters: int) -> Record:
         chunks: Sequence[ChunkRow] = ()
         error = None
         if isinstance(item, Frame):
@@ -219,20 +324,13 @@ class RawLog:
             error = item.error
         metadata = metadata_json(item.metadata)
         return Record(
-            item.source_index, item.time, metadata, time.time(), 0, error, tuple(chunks)
-        )
-
-    def _ref(self, number: int, record: Record, pixels: Array | None) -> FrameRef:
-        return FrameRef(
-            frame=number,
-            source_index=record.source_index,
-            time=record.time,
-            metadata=record.metadata,
-            address=LogAddress(self._root, self._writer.layout, record),
-            pixels=pixels,
-            error=record.error,
-            admitted_at=record.admitted_at,
-            clock=time.perf_counter(),
+            item.source_index,
+            item.time,
+            metadata,
+            time.time(),
+            parameters,
+            error,
+            tuple(chunks),
         )
 
     def close(self, frames: int) -> None:

@@ -163,8 +163,10 @@ def test_tables_keep_their_columns(ledger: Ledger) -> None:
 
 def test_parameters_are_recorded_once(ledger: Ledger) -> None:
     for value in ("1", "2"):
-        ledger.parameters([(0, "smooth", "sigma", value)])
-    assert ledger.query("SELECT * FROM parameters") == [(0, "smooth", "sigma", "1")]
+        ledger.begin_parameters([(0, "smooth", "sigma", value)])
+    assert ledger.parameters() == [(0, "smooth", "sigma", "1")]
+    ledger.change_parameter((7, "smooth", "sigma", "3"))
+    assert ledger.parameters()[1:] == [(7, "smooth", "sigma", "3")]
 
 
 def test_what_is_no_ledger(tmp_path: Path) -> None:

@@ -109,15 +109,18 @@ def test_the_next_process_has_them_too(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
         log.admit(items(stack[:5]))
     with opened(tmp_path, first=2) as log:
-        refs = list(log.refs(3))
-        assert [r.frame for r in refs] == [3, 4]
+        assert log.first.frame == 2
+        refs, end = log.reader.read(log.first, 2)
+        assert [r.frame for r in refs] == [2, 3]
+        refs, end = log.reader.read(end, 9)
+        assert ([r.frame for r in refs], end) == ([4], log.mark())
         assert all(r.pixels is None for r in refs)
-        assert np.array_equal(refs[1].resolve(), stack[4])
+        assert np.array_equal(refs[0].resolve(), stack[4])
         assert log.next_source_index == 15
         log.admit(items(stack[5:], 5))
         assert [r.frame for r in log.rows()] == list(range(9))
     with opened(tmp_path) as log:
-        found = [r.resolve() for r in log.refs(0)]
+        found = [r.resolve() for r in log.reader.read(log.first, 9)[0]]
         assert np.array_equal(np.stack(found), stack)
 
 
