@@ -84,6 +84,11 @@ class DaskConfig(_Strict):
     tls_key: str | None = None
     #: Take a scheduler that is not encrypted, beyond this machine too.
     insecure: bool = False
+    #: Seconds after which a batch's worker is taken to hang; default: 300, or twenty
+    #: times what its frames took so far.
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    #: File that dask's performance report is written to, as HTML.
+    performance_report: str | None = None
 
     @model_validator(mode="after")
     def _one_cluster(self) -> "DaskConfig":

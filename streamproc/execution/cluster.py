@@ -3,17 +3,23 @@
 import asyncio
 import ipaddress
 import logging
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, performance_report
 from distributed.core import rpc
 from distributed.security import Security
 
 from streamproc.errors import ConfigError, ExecutorError, one_line
+
+from .batches import TIMEOUT
 
 #: Deaths of workers that a task may be near to before it is reported: the second one.
 _FAILURES = 1
@@ -24,6 +30,11 @@ _SETTINGS = {
     "distributed.worker.http.routes": [],
     # else the last thousand payloads stay in memory
     "distributed.admin.low-level-log-length": 10,
+    # a worker's memory is what its frames need for a moment: nothing to spill, and
+    # one that is paused for good would hold its frames for ever
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
     # frames are allocated and freed all the time: keep their memory. 32 MiB is the
     # largest threshold that glibc takes
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 128 << 20,
@@ -31,6 +42,8 @@ _SETTINGS = {
 }
 #: Seconds for reaching a scheduler, and again for its answer.
 _CONNECT = 10.0
+#: Seconds for a worker that hangs to be back, and for a cluster to say its last words.
+_RESTART, _FAREWELL = 15.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,8 @@ class ClusterOptions:
     Without ``scheduler`` a cluster is started on this machine, with ``workers``
     processes (default: one per core) of ``threads_per_worker`` threads and up to
     ``memory_limit`` bytes each, reached through TLS with certificates of its own.
+    After ``timeout`` seconds a batch's worker is taken to hang. ``performance_report``
+    is the file that dask's report is written to.
     """
 
     workers: int | None = None
@@ -50,6 +65,8 @@ class ClusterOptions:
     tls_cert: str | None = None
     tls_key: str | None = None
     insecure: bool = False
+    timeout: float | None = None
+    performance_report: str | None = None
 
 
 class Cluster:
@@ -58,7 +75,8 @@ class Cluster:
     Raises
     ------
     ConfigError
-        The address would be reached unencrypted, beyond this machine.
+        The address would be reached unencrypted, beyond this machine; or the report
+        has no folder to be written to.
     ExecutorError
         The cluster cannot be started or reached.
     """
@@ -66,6 +84,9 @@ class Cluster:
     def __init__(self, options: ClusterOptions, cores: int) -> None:
         if options.scheduler is not None:
             refuse_insecure(options.scheduler, insecure=options.insecure)
+        if options.performance_report is not None:
+            _require_folder(Path(options.performance_report))
+        self._report: performance_report | None = None
         self._local: LocalCluster | None = None
         self._client: Client | None = None
         # who leaves says why, in one line
@@ -73,8 +94,10 @@ class Cluster:
         self._level = self._logger.level
         self._logger.setLevel(logging.CRITICAL + 1)
         try:
-            with dask.config.set(_SETTINGS):
+            with dask.config.set(_settings(options)):
                 self.client = self._client = self._open(options, cores)
+            if options.performance_report is not None:
+                self._begin_report(options.performance_report)
         except BaseException as error:
             self.close()
             if isinstance(error, Exception):
@@ -109,20 +132,81 @@ class Cluster:
             target, security=security, timeout=_CONNECT, set_as_default=False
         )
 
+    def workers(self) -> dict[str, int]:
+        """Return the threads of each worker that is there now, by its address."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        return {address: worker["nthreads"] for address, worker in workers.items()}
+
     def threads(self) -> int:
         """Return how many tasks can run at once, now."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        return sum(worker["nthreads"] for worker in workers.values())
+        return sum(self.workers().values())
 
-    def close(self) -> None:
-        """Leave the cluster; end it if it is our own."""
+    def restart(self, worker: str) -> None:
+        """Kill a worker that hangs; its nanny starts another.
+
+        One without a nanny is told to leave, and no longer counted on.
+        """
+        with suppress(Exception):  # whatever it does, its frames go elsewhere
+            self.client.restart_workers(
+                [worker], timeout=_RESTART, raise_for_error=False
+            )
+
+    def close(self, withdraw: Callable[[], None] | None = None) -> None:
+        """Leave the cluster; end it if it is our own.
+
+        ``withdraw`` takes back what workers of another's cluster hold of ours.
+        """
         try:
             if self._client is not None:
+                if self._report is not None:
+                    _within(_FAREWELL, self._end_report)
+                if withdraw is not None and self._local is None:
+                    _within(_FAREWELL, withdraw)
                 self._client.close()  # type: ignore[no-untyped-call]
         finally:
             if self._local is not None:
                 self._local.close()
             self._logger.setLevel(self._level)
+
+    def _begin_report(self, file: str) -> None:
+        # inline: it can be read where there is no network
+        self._report = performance_report(file, mode="inline")  # type: ignore[no-untyped-call]
+        with self.client.as_current():
+            self._report.__enter__()  # type: ignore[no-untyped-call]
+
+    def _end_report(self) -> None:
+        if self._report is not None:
+            with self.client.as_current():
+                self._report.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+
+def _settings(options: ClusterOptions) -> dict[str, Any]:
+    """Return dask's settings, for our own cluster the most part."""
+    settings: dict[str, Any] = dict(_SETTINGS)
+    # a worker that says nothing at all hangs, too
+    silent = options.timeout or TIMEOUT
+    settings["distributed.scheduler.worker-ttl"] = f"{max(silent, _CONNECT):.0f}s"
+    return settings
+
+
+def _within(seconds: float, function: Callable[[], None]) -> None:
+    """Let a function run for so long at most; a worker that hangs may hold it up."""
+
+    def run() -> None:
+        with suppress(Exception):  # what is over needs no farewell
+            function()
+
+    thread = threading.Thread(target=run, name="dask-farewell", daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def _require_folder(file: Path) -> None:
+    if file.is_dir() or not file.parent.is_dir():
+        raise ConfigError(
+            f"performance_report {str(file)!r} is no file in a folder that is there; "
+            "give one"
+        )
 
 
 async def _greet(address: str, security: Security | None) -> None:

@@ -1,7 +1,7 @@
 """What every executor promises; `inline`, `threads` and `dask` keep it."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -27,11 +27,16 @@ class Average:
     @classmethod
     def of(cls, refs: Iterable[FrameRef], block: int) -> "Average":
         """Average the readable frames of a window (those that fail are left out)."""
+        return cls.over(_readable(refs), block)
+
+    @classmethod
+    def over(cls, frames: Iterable[Array], block: int) -> "Average":
+        """Average frames that are read while they are asked for."""
         from streamproc.ops.background import mean_frame
         from streamproc.values import hash_image
 
         try:
-            pixels = mean_frame(_readable(refs))
+            pixels = mean_frame(frames)
             return cls(pixels, hash_image(pixels))
         except SourceError as error:
             return cls(fatal=error)
@@ -116,7 +121,7 @@ class WindowValue:
         return self._average.get()
 
 
-def _readable(refs: Iterable[FrameRef]) -> Any:  # a generator of arrays
+def _readable(refs: Iterable[FrameRef]) -> Iterator[Array]:
     for ref in refs:
         try:
             yield ref.resolve()

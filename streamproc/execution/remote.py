@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +10,17 @@ import cloudpickle  # type: ignore[import-untyped]
 from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from streamproc.errors import FrameError
 from streamproc.frame import Address, Array, FrameRef, Source
 from streamproc.stage import Result, Stage
+from streamproc.values import hash_image
 
 from .admission import SourceAddress
 from .protocol import Average, Task
+
+#: What workers say when they begin with a task. One topic for all runs: a scheduler
+#: keeps the last events of each for ever.
+BEGUN = "streamproc-begun"
 
 
 def dask_setup(worker: object) -> None:
@@ -25,8 +31,8 @@ def dask_setup(worker: object) -> None:
 class Parcel(WorkerPlugin):
     """An object that every worker gets once, also one that joins late.
 
-    A stage or a source: it is unpickled by the first task that asks for it, so that
-    what it lacks there is that task's error.
+    It is unpickled by the first task that asks for it, so that what it lacks there is
+    that task's error.
     """
 
     def __init__(self, name: str, content: object) -> None:
@@ -44,14 +50,11 @@ class Parcel(WorkerPlugin):
         """Return the content; the same object every time."""
         with self._lock:
             if not hasattr(self, "_content"):
-                self._content = cloudpickle.loads(self._pickled)
+                self._content = self._load()
         return self._content
 
-
-def unpacked(name: str) -> Any:  # the content of a parcel
-    """Return what the parcel of this name holds on this worker."""
-    parcel: Any = get_worker().plugins[name]
-    return parcel.open()
+    def _load(self) -> Any:  # the content
+        return cloudpickle.loads(self._pickled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Wire:
     """A frame on its way to a worker.
 
     ``index`` is its place in the source where it is read from there, ``address`` any
-    other place; ``pixels`` are sent where there is neither.
+    other place; ``pixels`` are sent where there is neither, or workers see neither.
     """
 
     frame: int
@@ -72,14 +75,20 @@ class Wire:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ref: FrameRef, given: Mapping[str, Any]) -> "Wire":
-        """Return what a worker needs of an admitted frame."""
-        address, pixels = ref.address, ref.pixels
-        index = None
+    def of(
+        cls, ref: FrameRef, given: Mapping[str, Any], *, is_inline: bool = False
+    ) -> "Wire":
+        """Return what a worker needs of an admitted frame.
+
+        With ``is_inline`` its pixels, which are read here; raises what the source
+        raises where they cannot be.
+        """
+        address, index, pixels = ref.address, None, None
+        if is_inline or address is None:
+            ref = replace(ref, keep=False)
+            pixels, address = ref.resolve(), None
         if isinstance(address, SourceAddress):
             index, address = address.index, None
-        if index is not None or address is not None:
-            pixels = None  # a worker reads them sooner than it gets them
         return cls(
             ref.frame,
             ref.source_index,
@@ -106,43 +115,138 @@ class Wire:
         )
 
 
+class View(Parcel):
+    """The source that addresses lead to (None: the raw log), and one frame of it.
+
+    It opens only where this frame is what it is at home: another machine may not see
+    a path, or see another file there.
+    """
+
+    def __init__(
+        self, name: str, source: Source | None, sample: Wire, pixels: Array
+    ) -> None:
+        super().__init__(name, source)
+        self._sample = sample
+        self._hash = hash_image(pixels)
+
+    def _load(self) -> Any:  # the source
+        source = super()._load()
+        if hash_image(self._sample.ref(source).resolve()) != self._hash:
+            raise FrameError("another file lies here")
+        return (source,)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The results of a batch, and the hashes of the backgrounds it used, by step."""
+    """The results of a batch, and the hashes of the backgrounds it used, by step.
+
+    Nothing is recorded of frames that this worker could not read (``unread``, by
+    number) or whose background it could not (``unseen``, by step): they are sent
+    again. ``is_blind``: it sees nothing of the source.
+    """
 
     results: list[Result]
-    hashes: dict[str, str | None]
+    hashes: dict[str, str | None] = field(default_factory=dict)
+    unread: frozenset[int] = frozenset()
+    unseen: tuple[str, ...] = ()
+    is_blind: bool = False
 
 
 def run_batch(
+    token: str,
     stage: str,
-    source: str | None,
+    view: str | None,
     wires: Sequence[Wire],
-    averages: Mapping[str, Average],
+    averages: Mapping[str, Average | None],
 ) -> Reply:
     """Run a stage on frames, one after the other (on a worker).
 
     Parameters
     ----------
-    stage, source
-        Names of parcels.
+    token
+        Names this task where its beginning is told.
+    stage, view
+        Names of parcels; no view where the pixels are sent.
     wires
         The frames.
     averages
-        By windowed step: computed on a worker, too.
+        By windowed step: computed on a worker, too; None where that could not.
     """
-    program: Stage = unpacked(stage)
-    opened = None if source is None else unpacked(source)
-    where = get_worker().name
-    results = []
+    _begin(token)
+    every = frozenset(wire.frame for wire in wires)
+    unseen = tuple(step for step, a in averages.items() if a is None)
+    if unseen:
+        return Reply([], unread=every, unseen=unseen)
+    program: Stage = _unpacked(stage)
+    source, is_blind = _seen(view)
+    if is_blind:
+        return Reply([], unread=every, is_blind=True)
+    known = {step: a for step, a in averages.items() if a is not None}
+    results, unread = [], set()
     for wire in wires:
-        task = Task(program, wire.ref(opened), wire.given, averages)
+        result = Task(program, wire.ref(source), wire.given, known).run()
+        if wire.pixels is None and _was_unread(result, known):
+            unread.add(wire.frame)
+            continue
         # errors travel as text: an exception of a user's need not be picklable
-        results.append(replace(task.run(), exception=None, worker=f"worker-{where}"))
-    return Reply(results, {step: a.hash for step, a in averages.items()})
+        worker = f"worker-{get_worker().name}"
+        results.append(replace(result, exception=None, worker=worker))
+    hashes = {step: a.hash for step, a in known.items()}
+    return Reply(results, hashes, frozenset(unread))
 
 
-def average(source: str | None, wires: Sequence[Wire], block: int) -> Average:
-    """Compute a background (on a worker)."""
-    opened = None if source is None else unpacked(source)
-    return Average.of([wire.ref(opened) for wire in wires], block)
+def average(
+    token: str, view: str | None, wires: Sequence[Wire], block: int
+) -> Average | None:
+    """Compute a background (on a worker); None where a frame of it cannot be read.
+
+    It may be readable elsewhere, and would be missed here.
+    """
+    _begin(token)
+    source, is_blind = _seen(view)
+    if is_blind:
+        return None
+    unread: list[int] = []
+
+    def frames() -> Iterator[Array]:
+        for wire in wires:
+            try:
+                yield wire.ref(source).resolve()
+            except Exception:  # a source may fail in any way
+                unread.append(wire.frame)
+
+    found = Average.over(frames(), block)
+    return None if unread else found
+
+
+def keep(background: Average) -> Average:
+    """Take a background that was computed elsewhere (on a worker)."""
+    return background
+
+
+def _begin(token: str) -> None:
+    worker = get_worker()
+    worker.log_event(BEGUN, (token, worker.address))
+
+
+def _unpacked(name: str) -> Any:  # the content of a parcel
+    parcel: Any = get_worker().plugins[name]
+    return parcel.open()
+
+
+def _seen(view: str | None) -> tuple[Source | None, bool]:
+    """Return the source, and whether it cannot be seen from here."""
+    if view is None:
+        return None, False
+    try:
+        (source,) = _unpacked(view)
+    except Exception:  # it may need a file, a module, a network
+        return None, True
+    return source, False
+
+
+def _was_unread(result: Result, averages: Mapping[str, Average]) -> bool:
+    """Tell whether a frame's pixels were asked for, and did not come."""
+    has_failed = result.error is not None or result.fatal is not None
+    were_asked = all(a.pixels is not None for a in averages.values())
+    return has_failed and were_asked and "read" not in result.seconds

@@ -1,0 +1,91 @@
+"""What is on its way to dask workers, how much at once and for how long."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamproc.frame import FrameRef
+from streamproc.stage import Result
+
+from .protocol import Task
+
+#: Seconds that a task costs beside its kernels, and the share of them it may take.
+_TASK, _SHARE = 0.0046, 0.05
+#: A batch holds at most so many frames, bytes of pixels, and seconds of work.
+FRAMES, BYTES, _SECONDS = 64, 64 << 20, 0.25
+#: Seconds that a batch may take by default, and how many times its kernels' time.
+TIMEOUT, _TIMES = 300.0, 20.0
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True, kw_only=True)
+class Sent:
+    """A task of dask's: its future, and who has begun with it when."""
+
+    future: Any = None
+    #: address of the worker, and time.monotonic() here
+    worker: str = ""
+    begun: float | None = None
+    #: seconds after which its worker is taken to hang
+    limit: float = TIMEOUT
+    #: send the pixels: workers cannot read them
+    is_inline: bool = False
+
+    def is_overdue(self, now: float) -> bool:
+        """Tell whether it was begun too long ago."""
+        if self.begun is None or now <= self.begun + self.limit:
+            return False
+        return self.future is not None and not self.future.done()
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True, kw_only=True)
+class Batch(Sent):
+    """Frames for one stage. One attempt: whoever takes it out of flight, settles it."""
+
+    tasks: list[Task]
+    #: nothing else was in flight
+    is_alone: bool = False
+    #: its reply is being taken: too late to give it up
+    has_landed: bool = False
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True, kw_only=True)
+class Background(Sent):
+    """A background, and what computes it again."""
+
+    refs: list[FrameRef]
+    block: int
+
+
+class Sizes:
+    """How many frames a batch holds, from what frames have cost so far."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._kernel: float | None = None
+
+    @property
+    def shortest(self) -> float:
+        """Seconds that any batch may take."""
+        return self._timeout or TIMEOUT
+
+    def learn(self, results: Sequence[Result]) -> None:
+        """Take what frames have cost."""
+        if not results:
+            return
+        each = sum(sum(r.seconds.values()) for r in results) / len(results)
+        known = self._kernel
+        self._kernel = max(each if known is None else (known + each) / 2, 1e-6)
+
+    def frames(self, waiting: int, workers: int) -> int:
+        """Return how many of the waiting frames the next batch holds at most."""
+        if self._kernel is None:
+            return 1
+        most = min(_TASK / (_SHARE * self._kernel), _SECONDS / self._kernel, FRAMES)
+        return max(1, min(math.ceil(most), math.ceil(waiting / workers)))
+
+    def limit(self, frames: int) -> float:
+        """Return how many seconds a batch may take."""
+        if self._timeout is not None:
+            return self._timeout
+        return max(TIMEOUT, _TIMES * frames * (self._kernel or 0.0))
