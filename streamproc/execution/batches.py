@@ -45,6 +45,8 @@ class Batch(Sent):
     tasks: list[Task]
     #: nothing else was in flight
     is_alone: bool = False
+    #: how often its only frame has hung
+    hangs: int = 0
     #: its reply is being taken: too late to give it up
     has_landed: bool = False
 

@@ -1,6 +1,7 @@
 """The dask cluster of a run: our own on this machine, or one that is there."""
 
 import asyncio
+import copy
 import ipaddress
 import logging
 import threading
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import dask
 from distributed import Client, LocalCluster, performance_report
 from distributed.core import rpc
+from distributed.deploy.spec import SpecCluster
 from distributed.security import Security
 
 from streamproc.errors import ConfigError, ExecutorError, one_line
@@ -69,6 +71,17 @@ class ClusterOptions:
     performance_report: str | None = None
 
 
+class _Local(LocalCluster):
+    """Workers whose nannies stay, however often they restart them.
+
+    Dask ends a nanny whose worker is away 15 s after *any* of its restarts, also in the
+    middle of the next one.
+    """
+
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        super(SpecCluster, self)._update_worker_status(op, msg)  # type: ignore[no-untyped-call]
+
+
 class Cluster:
     """A connection to the workers; closing it ends those that it started.
 
@@ -87,7 +100,7 @@ class Cluster:
         if options.performance_report is not None:
             _require_folder(Path(options.performance_report))
         self._report: performance_report | None = None
-        self._local: LocalCluster | None = None
+        self._local: _Local | None = None
         self._client: Client | None = None
         # who leaves says why, in one line
         self._logger = logging.getLogger("distributed.client")
@@ -108,7 +121,7 @@ class Cluster:
         security = _security(options)
         target: Any = options.scheduler
         if target is None:
-            target = self._local = LocalCluster(  # type: ignore[no-untyped-call]
+            target = self._local = _Local(  # type: ignore[no-untyped-call]
                 n_workers=options.workers or cores,
                 threads_per_worker=options.threads_per_worker,
                 memory_limit=options.memory_limit or "auto",
@@ -123,6 +136,8 @@ class Cluster:
                 },
                 silence_logs=logging.CRITICAL,
                 preload=["streamproc.execution.remote"],
+                # else a worker that is restarted has dask's own settings
+                config=copy.deepcopy(dask.config.config),
             )
         else:
             # in a thread: that of a notebook runs an event loop already

@@ -33,6 +33,8 @@ from .sending import Sender
 _DEPTH = 2
 #: Seconds between two looks at the workers, and for how long there may be none.
 _LOOK, _PATIENCE = 2.0, 60.0
+#: A frame that hangs so often fails.
+_HANGS = 2
 
 
 class Dask:
@@ -244,7 +246,8 @@ class Dask:
             self._resend(batch.tasks, batch)
         for batch in self._claimed(s for s in overdue if isinstance(s, Batch)):
             self._drop(batch)
-            self._lose(batch, f"its worker hung: no result within {batch.limit:g} s")
+            batch.hangs += len(batch.tasks) == 1
+            self._lose(batch, _hang(batch), is_certain=batch.hangs >= _HANGS)
 
     def _needs(self, batch: Batch, backgrounds: Sequence[Background]) -> bool:
         windows: Iterable[Any] = batch.tasks[0].windows.values()
@@ -279,15 +282,16 @@ class Dask:
 
     def _resend(self, tasks: list[Task], past: Batch, **changes: bool) -> None:
         again = Batch(tasks=tasks, is_alone=past.is_alone, is_inline=past.is_inline)
+        again.hangs = past.hangs
         for name, value in changes.items():
             setattr(again, name, value)
         with self._changed:
             self._again.append(again)
             self._changed.notify_all()
 
-    def _lose(self, batch: Batch, what: str) -> None:
+    def _lose(self, batch: Batch, what: str, *, is_certain: bool = True) -> None:
         """Try the frames of a batch alone; record one that was alone as failed."""
-        if not batch.is_alone:
+        if not (batch.is_alone and is_certain):
             for task in batch.tasks:
                 self._resend([task], batch, is_alone=True)
             return
@@ -360,6 +364,13 @@ class Dask:
             task = min(waiting, key=lambda t: t.ref.frame, default=None)
         if task is not None:
             self._deliver(Result(task.ref.frame, task.stage.level, fatal=error))
+
+
+def _hang(batch: Batch) -> str:
+    return (
+        f"its worker hung, {_HANGS} times: no result within {batch.limit:g} s while "
+        "nothing else was computed; a longer timeout of executor dask lets it be slow"
+    )
 
 
 def _death(error: KilledWorker) -> str:

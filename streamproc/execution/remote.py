@@ -21,6 +21,8 @@ from .protocol import Average, Task
 #: What workers say when they begin with a task. One topic for all runs: a scheduler
 #: keeps the last events of each for ever.
 BEGUN = "streamproc-begun"
+#: Seconds that a new worker may take to import what the graph needs.
+_OPENING = 60.0
 
 
 def dask_setup(worker: object) -> None:
@@ -49,9 +51,14 @@ class Parcel(WorkerPlugin):
     def open(self) -> Any:  # the content
         """Return the content; the same object every time."""
         with self._lock:
-            if not hasattr(self, "_content"):
+            if not self.is_open:
                 self._content = self._load()
         return self._content
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened here before."""
+        return hasattr(self, "_content")
 
     def _load(self) -> Any:  # the content
         return cloudpickle.loads(self._pickled)
@@ -172,15 +179,15 @@ def run_batch(
     averages
         By windowed step: computed on a worker, too; None where that could not.
     """
-    _begin(token)
     every = frozenset(wire.frame for wire in wires)
     unseen = tuple(step for step, a in averages.items() if a is None)
     if unseen:
         return Reply([], unread=every, unseen=unseen)
-    program: Stage = _unpacked(stage)
-    source, is_blind = _seen(view)
+    program: Stage = _unpacked(stage, token)
+    source, is_blind = _seen(view, token)
     if is_blind:
         return Reply([], unread=every, is_blind=True)
+    _begin(token)
     known = {step: a for step, a in averages.items() if a is not None}
     results, unread = [], set()
     for wire in wires:
@@ -202,10 +209,10 @@ def average(
 
     It may be readable elsewhere, and would be missed here.
     """
-    _begin(token)
-    source, is_blind = _seen(view)
+    source, is_blind = _seen(view, token)
     if is_blind:
         return None
+    _begin(token)
     unread: list[int] = []
 
     def frames() -> Iterator[Array]:
@@ -224,22 +231,25 @@ def keep(background: Average) -> Average:
     return background
 
 
-def _begin(token: str) -> None:
+def _begin(token: str, more: float = 0.0) -> None:
+    """Tell that a task begins here, and how much longer than others it may take."""
     worker = get_worker()
-    worker.log_event(BEGUN, (token, worker.address))
+    worker.log_event(BEGUN, (token, worker.address, more))
 
 
-def _unpacked(name: str) -> Any:  # the content of a parcel
+def _unpacked(name: str, token: str) -> Any:  # the content of a parcel
     parcel: Any = get_worker().plugins[name]
+    if not parcel.is_open:
+        _begin(token, _OPENING)
     return parcel.open()
 
 
-def _seen(view: str | None) -> tuple[Source | None, bool]:
+def _seen(view: str | None, token: str) -> tuple[Source | None, bool]:
     """Return the source, and whether it cannot be seen from here."""
     if view is None:
         return None, False
     try:
-        (source,) = _unpacked(view)
+        (source,) = _unpacked(view, token)
     except Exception:  # it may need a file, a module, a network
         return None, True
     return source, False

@@ -115,10 +115,10 @@ class Sender:
 
     def _begun(self, event: tuple[float, Any]) -> None:
         """Note who begins with what (the client's thread; again after a death)."""
-        token, worker = event[1]
+        token, worker, more = event[1]
         sent = self._sent.get(token)
         if sent is not None:
-            sent.worker, sent.begun = worker, time.monotonic()
+            sent.worker, sent.begun = worker, time.monotonic() + more
 
     def _stage(self, stage: Stage) -> str:
         known = self._stages.get(id(stage))
