@@ -4,7 +4,7 @@ import copy
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -255,9 +255,18 @@ def _own(
     value = function(*inputs, **parameters)
     if isinstance(value, np.ndarray):
         is_held = sys.getrefcount(value) > _FRESH or value.base is not None
-        if is_held and not any(value is i or value.base is i for i in inputs):
+        if is_held and not any(value is i or value.base is i for i in _arrays(inputs)):
             return value.copy()
     return value
+
+
+def _arrays(inputs: Iterable[Any]) -> Iterator[Any]:
+    """Yield what a function was given, and what lies in a mapping it was given."""
+    for given in inputs:
+        if isinstance(given, Mapping):
+            yield from _arrays(given.values())
+        else:
+            yield given
 
 
 def _fresh() -> int:
@@ -272,9 +281,9 @@ _FRESH = _fresh()
 def _readonly(value: Any) -> Any:  # arrays are guarded, the rest passes
     """Return what a function cannot spoil for others: arrays read-only, copies."""
     if isinstance(value, Mapping):
-        return copy.deepcopy(dict(value))
-    if not isinstance(value, np.ndarray):
-        return value
+        return {key: _readonly(item) for key, item in value.items()}
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "buifc":
+        return copy.deepcopy(value)
     # a view of a read-only buffer cannot be made writeable again
     return np.asarray(value.data.toreadonly())
 

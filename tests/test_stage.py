@@ -321,6 +321,41 @@ def test_values_are_shared_by_nobody(tmp_path: Path, executor: str) -> None:
     assert result.tables["cells"].area.min() > 0
 
 
+def test_one_function_gives_labels_and_their_table(
+    tmp_path: Path, executor: str
+) -> None:
+    """A value may be a mapping of arrays: the next steps take what is theirs."""
+    frames = noise(6)
+    both = sp.open(Arrays(frames)).map(_found, kind="value")
+    labels = both.map(lambda found: found["labels"], kind="labels")
+    cells = both.map(lambda found: found["cells"], kind="table")
+    save = {"nuclei": labels, "cells": cells}
+    sp.run(save, tmp_path / "run", executor=executor)
+    result = sp.load(tmp_path / "run")
+    assert errors(result) == []
+    expected = [_found(frame) for frame in frames]
+    for n, found in enumerate(expected):
+        assert np.array_equal(result.labels["nuclei"][n], found["labels"])
+    areas = [area for found in expected for area in found["cells"]["area"]]
+    assert result.tables["cells"].area.tolist() == areas
+
+
+def test_arrays_in_a_value_cannot_be_written_into(tmp_path: Path) -> None:
+    both = sp.open(Arrays(noise(1))).map(_found, kind="value")
+    (error,) = errors(run_one(both.map(_write_into, kind="value"), tmp_path / "run"))
+    assert "read-only" in error
+
+
+def _found(image: Array) -> dict[str, Any]:
+    labels = sp.ops.label(image > image.mean())
+    return {"labels": labels, "cells": {"area": np.bincount(labels.ravel())[1:]}}
+
+
+def _write_into(found: dict[str, Any]) -> int:
+    found["labels"][0] = 7
+    return 1
+
+
 def test_frames_without_objects(tmp_path: Path, executor: str) -> None:
     """An empty table need not know its columns, wherever it stands."""
 
