@@ -31,3 +31,21 @@ def plus_total(image: Array, total: dict[str, Any]) -> Array:
 def two_rows(value: object) -> list[dict[str, int]]:
     """Return a table of two rows."""
     return [{"a": 1}, {"a": 2}]
+
+
+def level(image: Array, one_in: int = 23) -> float:
+    """Return the mean; fail on about one frame in so many."""
+    if int(image.astype(np.float64).sum()) % one_in == 0:
+        raise ValueError(f"the sum is a multiple of {one_in}")
+    return float(image.mean())
+
+
+def contrast(image: Array, other: Array) -> Array:
+    """Return the difference of two images."""
+    return np.asarray(image.astype(np.float32) - other.astype(np.float32))
+
+
+def spread(table: Any) -> dict[str, float]:
+    """Return the number of rows and the extent of their areas."""
+    areas = table.get("area", default=np.zeros(1))
+    return {"rows": len(table), "spread": float(np.ptp(areas)) if len(areas) else 0.0}
