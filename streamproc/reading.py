@@ -12,7 +12,6 @@ import numpy as np
 from .errors import StoreError, nearest, one_line
 from .folder import RunFolder, connect_readonly, status
 from .frame import Array, Gap, SourceInfo
-from .schedule import Change, changes_in
 from .store.extent import read_json
 
 if TYPE_CHECKING:
@@ -191,10 +190,3 @@ def gaps(folder: RunFolder) -> list[Gap]:
     with closing(connect_readonly(folder.ledger)) as db:
         rows = db.execute(f"SELECT {columns} FROM gaps ORDER BY rowid").fetchall()
     return [Gap(*row) for row in rows]
-
-
-def changes_of(folder: RunFolder) -> list[Change]:
-    """Return how parameters were changed during a run, in their order."""
-    with closing(connect_readonly(folder.ledger)) as db:
-        rows = db.execute("SELECT * FROM parameters ORDER BY rowid").fetchall()
-    return changes_in(rows)

@@ -3,19 +3,27 @@
 import multiprocessing
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .config import LogConfig, Pipeline, build, connect, parse, parse_options, read_yaml
 from .errors import ExecutorError, RunFolderError
-from .folder import RunFolder, existing, fingerprint, new_folder, version_of
+from .folder import (
+    RunFolder,
+    connect_readonly,
+    existing,
+    fingerprint,
+    new_folder,
+    version_of,
+)
 from .frame import Source
 from .graph import Graph, Handle
 from .job import Job, Saved, check_space, take_handles, title
 from .plugins import make_source
-from .reading import changes_of
 from .report import Report
+from .schedule import Change, changes_in
 from .session import Run
 
 
@@ -205,8 +213,15 @@ def start_replay(
                 f"{path} cannot be replayed: the source is not the same (files, their "
                 "sizes or pixels differ)"
             )
-        job.changes = changes_of(folder)
+        job.changes = _changes_of(folder)
     return _launch(job, to)
+
+
+def _changes_of(folder: RunFolder) -> list[Change]:
+    """Return how parameters were changed during a run, in their order."""
+    with closing(connect_readonly(folder.ledger)) as db:
+        rows = db.execute("SELECT * FROM parameters ORDER BY rowid").fetchall()
+    return changes_in(rows)
 
 
 def _recorded_job(

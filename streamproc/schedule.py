@@ -88,7 +88,8 @@ class Schedule:
         self._record = record
         self._lock = threading.RLock()
         self._one_at_a_time = threading.Lock()
-        self._next = start
+        #: the next frame to be admitted
+        self.next = start
         self._frames, self._plans = [0], [plan]
         for change in changes:
             self._append(change.frame, _changed(self._plans[-1], change, info))
@@ -107,7 +108,7 @@ class Schedule:
     def admitted(self, frames: int) -> None:
         """Note that the parameters of all frames below ``frames`` are fixed."""
         with self._lock:
-            self._next = max(self._next, frames)
+            self.next = max(self.next, frames)
 
     def plan(self, frame: int) -> Plan:
         """Return what runs on a frame."""
@@ -144,7 +145,7 @@ class Schedule:
             # checked, and compiled, while frames go on
             _same_outputs(plan, newest, self._info, asked)
             with self._lock:
-                change = replace(asked, frame=self._next)
+                change = replace(asked, frame=self.next)
                 self._record(change)
                 self._append(change.frame, newest)
         return change

@@ -192,8 +192,9 @@ def follow_run(
         raise Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}") from error
     except Exception as error:
         _end_early(run, error, resumed)
-    if report.state == "interrupted":
-        raise Stopped(INTERRUPTED, f"interrupted: {_so_far(run)}")
+    if report.state in ("interrupted", "stopped"):
+        # by a signal, or by somebody at the control port
+        raise Stopped(INTERRUPTED, f"{report.reason}: {_so_far(run)}")
     if run.damage:
         raise Stopped(ERROR, f"{run.damage}; {_so_far(run)}")
     missing = _missing(run.path)

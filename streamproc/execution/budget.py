@@ -30,12 +30,10 @@ class Budget:
             self._grow(nbytes)
             return True
 
-    def try_acquire(self, nbytes: int, most: int) -> bool:
-        """Take room for one frame if fewer than ``most`` are in flight; never wait."""
+    def try_acquire(self, nbytes: int) -> bool:
+        """Take room for one frame if there is some; never wait."""
         with self._condition:
-            if self._closed or (
-                self._frames and (self._frames >= most or self._full(nbytes))
-            ):
+            if self._closed or (self._frames and self._full(nbytes)):
                 return False
             self._frames += 1
             self._grow(nbytes)

@@ -183,9 +183,18 @@ class Engine:
         if self._pace is None:
             if not self._budget.acquire(nbytes):
                 return None
-        elif not self._budget.try_acquire(nbytes, self._pace.most):
+        elif not self._may_begin(self._pace, ref, nbytes):
             return Entry(ref, 0, {}, is_skipped=True)
         return Entry(ref, nbytes, self._windows.values(ref.frame))
+
+    def _may_begin(self, pace: Pace, ref: FrameRef, nbytes: int) -> bool:
+        if not self._budget.try_acquire(nbytes):
+            return False
+        age = time.perf_counter() - ref.clock
+        if pace.begin(age, self._schedule.next - ref.frame - 1):
+            return True
+        self._budget.release(nbytes)
+        return False
 
     # --- the committer --------------------------------------------------------
 
@@ -348,21 +357,17 @@ class Engine:
                 for entry in group:
                     del self._entries[entry.ref.frame]
                 self._next_commit = number
-                self._release([e for e in group if not e.is_idle])
+                worked = [e for e in group if not e.is_idle]
+                self._budget.release(sum(e.nbytes for e in worked), len(worked))
             if fatal is not None:
                 self.fail(fatal)
             if len(group) < GROUP:
                 return
 
-    def _release(self, worked: list[Entry]) -> None:
-        """Give back what frames in work held, and learn how long they took."""
-        self._budget.release(sum(e.nbytes for e in worked), len(worked))
-        if self._pace is not None:
-            now = time.perf_counter()
-            self._pace.learn([1e3 * (now - e.ref.clock) for e in worked])
-
     def deliver(self, result: Result) -> None:
         """Take a result from the executor (any thread)."""
+        if self._pace is not None:
+            self._pace.end(sum(result.seconds.values()))
         self._results.put(result)
 
     # --- ends -----------------------------------------------------------------

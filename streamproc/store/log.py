@@ -154,6 +154,7 @@ class LogReader:
 
     def ref(self, number: int, record: Record) -> FrameRef:
         """Return the reference of a record."""
+        waited = max(0.0, time.time() - record.admitted_at)
         return FrameRef(
             frame=number,
             source_index=record.source_index,
@@ -162,7 +163,7 @@ class LogReader:
             address=LogAddress(self._root, self._layout, record),
             error=record.error,
             admitted_at=record.admitted_at,
-            clock=time.perf_counter(),
+            clock=time.perf_counter() - waited,
         )
 
 
