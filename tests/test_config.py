@@ -192,6 +192,7 @@ REFUSED = {
     "executor: {inline: {workers: 2}}": "executor inline takes no parameters",
     "executor: {dask: {workers: 0}}": "executor.dask.workers must be >= 1, got 0",
     "executor: {dask: {memory_limit: 1x}}": "executor.dask.memory_limit",
+    "executor: {dask: {timeout: 0}}": "executor.dask.timeout must be > 0, got 0",
     "executor: {dask: {scheduler: a, workers: 2}}": "workers is for a cluster of our",
     "executor: {dask: {insecure: true}}": "insecure belongs to 'scheduler'; give its",
     "executor: {inline: {}, threads: {}}": "one executor with its parameters",

@@ -26,6 +26,10 @@ def slow_mean(image):
     time.sleep(0.02)
     return float(image.mean())
 
+def slow_number(image):
+    time.sleep(0.05)
+    return int(image[0, 0])
+
 def pid(image):
     return os.getpid()
 
@@ -52,6 +56,11 @@ def hangs_once(image):
     if image[0, 0] == 20 and not os.path.exists(flag):
         open(flag, "x").close()
         time.sleep(1000)
+    return int(image[0, 0])
+
+def hangs_at_one(image):
+    while image[0, 0] == 1:
+        time.sleep(1)
     return int(image[0, 0])
 
 def keeps_the_gil_at_seven(image):
@@ -94,10 +103,10 @@ def begun(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
+            process.terminate()
             try:
-                process.terminate()
-                process.wait(60)
-            finally:
+                process.wait(10)
+            except subprocess.TimeoutExpired:  # it waits for what hangs
                 process.kill()
 
 
@@ -118,7 +127,8 @@ def scheduler(
         address = str(json.loads(told.read_text())["address"])
         for _ in range(workers):
             stack.enter_context(worker(address, cwd=tmp_path))
-        wait_for_workers(address, workers)
+        if workers:
+            wait_for_workers(address, workers)
         yield address, head
 
 

@@ -70,6 +70,10 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on if the run folder exists.")
     ] = False,
+    performance_report: Annotated[
+        Path | None,
+        typer.Option(metavar="HTML", help="Write dask's report of the run to a file."),
+    ] = None,
 ) -> int:
     """Run a pipeline to its end."""
     from ..folder import new_folder
@@ -78,6 +82,8 @@ def run(
     from ..signals import Signals
 
     pipeline = read_pipeline(file, source, executor, settings)
+    if performance_report is not None:
+        _report_to(performance_report, pipeline)
     place = to or (Path(pipeline.to) if pipeline.to else None)
     if resume and place is None:
         raise ConfigError(
@@ -85,6 +91,8 @@ def run(
         )
     place = place or new_folder(file.stem)
     if is_batch(pipeline):
+        if performance_report is not None:
+            raise ConfigError("--performance-report is of one run, a batch is many")
         return run_batch(pipeline, place, frames=frames, resume=resume)
     with Signals() as signals:
         if resume and place.exists():
@@ -93,12 +101,35 @@ def run(
                     "--frames belongs to the begin of a run; --resume goes on to the "
                     "number it was begun with; leave --frames out"
                 )
+            if performance_report is not None:
+                raise ConfigError(
+                    "--performance-report belongs to the begin of a run; leave it out"
+                )
             return _resume(place, signals, expected=pipeline)
         going = start_pipeline(pipeline, place, frames=frames)
         note(f"results in {place}")
         report, code = follow_run(going, signals)
     show_end(report)
+    if performance_report is not None:
+        _show_report(performance_report)
     return code
+
+
+def _report_to(file: Path, pipeline: "Pipeline") -> None:
+    """Ask dask for its report of a run."""
+    if pipeline.executor_name != "dask":
+        raise ConfigError(
+            "--performance-report is dask's: it needs executor dask, "
+            f"got {pipeline.executor_name!r}"
+        )
+    given = pipeline.executor if isinstance(pipeline.executor, dict) else {}
+    options = given.get("dask") or {}
+    pipeline.executor = {"dask": {**options, "performance_report": str(file)}}
+
+
+def _show_report(file: Path) -> None:
+    is_there = file.is_file()
+    note(f"performance report in {file}" if is_there else f"no report in {file}")
 
 
 def resume(

@@ -1,16 +1,20 @@
 """Clusters of dask: who may join, whom we join, and what becomes of it."""
 
+import re
+import shlex
 import socket
 import ssl
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from distributed.security import Security
 
 import streamproc as sp
@@ -18,11 +22,16 @@ from streamproc.errors import ConfigError, ExecutorError
 from streamproc.execution.cluster import Cluster, ClusterOptions, refuse_insecure
 from streamproc.execution.dask import Dask
 from streamproc.execution.protocol import Task, WindowValue
+from streamproc.folder import status
 from streamproc.frame import FrameRef
 from streamproc.stage import Result, Stage
 from tests.arrays import noise, wait_for
 from tests.same_run import assert_same_run
-from tests.workers import analysed, scheduler
+from tests.workers import analysed, scheduler, worker
+
+Command = Callable[..., tuple[int, str, str]]
+#: Of a worker's credentials, as dask calls them.
+FILES = ("ca_file", "cert", "key")
 
 
 @pytest.mark.slow
@@ -68,7 +77,7 @@ def credentials_of(security: Any) -> ssl.SSLContext:
     return context
 
 
-def test_nobody_else_joins_our_cluster() -> None:
+def test_nobody_else_joins_our_cluster(tmp_path: Path) -> None:
     nobody = ssl.create_default_context()
     nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
     somebody = credentials_of(Security.temporary())  # type: ignore[no-untyped-call]
@@ -79,12 +88,41 @@ def test_nobody_else_joins_our_cluster() -> None:
         assert first_byte(address, credentials_of(cluster.client.security))
         for stranger in (nobody, somebody, None):
             assert not first_byte(address, stranger)
-        for place in (address, address.replace("tls", "tcp")):
+        plain = address.replace("tls", "tcp")
+        for place in (address, plain):
             with pytest.raises(ExecutorError, match=f"cannot reach .* {place}: "):
                 Cluster(ClusterOptions(scheduler=place), 1)
+        given = Security.temporary().get_tls_config_for_role("worker")  # type: ignore[no-untyped-call]
+        for name in ("ca_file", "cert", "key"):
+            (tmp_path / name).write_text(given[name])
+        files = [f"--tls-{n.replace('_', '-')}={tmp_path / n}" for n in FILES]
+        for place, credentials in ((address, files), (plain, [])):
+            patience = ["--death-timeout", "5"]
+            with worker(place, *credentials, *patience, "--no-nanny") as joining:
+                assert joining.wait(60) != 0
         assert cluster.threads() == 1
     finally:
         cluster.close()
+
+
+def test_a_run_does_not_go_where_it_would_be_read_along(
+    tmp_path: Path, movie: Path
+) -> None:
+    there = {"dask": {"scheduler": "tcp://192.0.2.1:8786"}}
+    with pytest.raises(ConfigError, match=r"not encrypted.* or say insecure: true"):
+        sp.run({"source": sp.open(movie)}, tmp_path / "run", executor=there)
+
+
+def test_a_cluster_without_workers_ends_the_run(
+    tmp_path: Path, movie: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamproc.execution.dask._PATIENCE", 1.0)
+    with scheduler(tmp_path, workers=0) as (address, _):
+        there = {"dask": {"scheduler": address}}
+        handle = sp.open(movie).map(np.mean, kind="value")
+        with pytest.raises(ExecutorError, match="no dask worker for 1 s"):
+            sp.run({"x": handle}, tmp_path / "run", executor=there)
+    assert status(tmp_path / "run")["state"] == "stopped"
 
 
 @pytest.mark.parametrize(
@@ -176,3 +214,46 @@ def test_a_cluster_that_has_left_ends_the_run() -> None:
         assert str(fatal) == "the dask scheduler is gone"
     finally:
         dask.close(60)
+
+
+REPORTED = """
+source: {simulation: {frames: 20, shape: [64, 64], live: false}}
+graph: {smooth: {gaussian: 1}}
+save: [smooth]
+"""
+
+
+def test_a_performance_report_is_written(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "p.yaml").write_text(REPORTED)
+    dask = ["--executor", "{dask: {workers: 1}}", "--performance-report"]
+    code, _, said = command("run", "p.yaml", "--to", "RUN", *dask, "report.html")
+    assert code == 0, said
+    assert "performance report in report.html" in said
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Dask Performance Report" in page
+    assert "streamproc-" in page  # the names of our tasks
+    assert not re.search(
+        '<script[^>]* src="http', page
+    )  # it can be read where there is no network
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ("report.html", "--performance-report is dask's: it needs executor dask, got"),
+        ("none/report.html --executor dask", "is no file in a folder that is there"),
+        (". --executor dask", r"performance_report '\.' is no file in a folder"),
+        (
+            "report.html --executor dask --source '{files: {path: m.tif, batch: true}}'",
+            "--performance-report is of one run, a batch is many",
+        ),
+    ],
+)
+def test_no_report(tmp_path: Path, command: Command, arguments: str, why: str) -> None:
+    (tmp_path / "p.yaml").write_text(REPORTED)
+    tifffile.imwrite(tmp_path / "m.tif", noise(2), photometric="minisblack")
+    begin = ["run", "p.yaml", "--to", "RUN", "--performance-report"]
+    code, _, said = command(*begin, *shlex.split(arguments))
+    assert code == 2
+    assert re.search(f"error: .*{why}", said)
+    assert not (tmp_path / "RUN").exists()

@@ -2,17 +2,26 @@
 
 import os
 import signal
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import streamproc as sp
+from streamproc.execution.cluster import ClusterOptions
+from streamproc.execution.dask import Dask
+from streamproc.execution.protocol import Task
+from streamproc.frame import FrameRef
+from streamproc.stage import Instruction, Result, Stage
 from tests.arrays import wait_for
 from tests.same_run import assert_same_run
-from tests.workers import frames_of, workers_of
+from tests.workers import frames_of, scheduler, wait_for_workers, worker, workers_of
 
-HUNG = "its worker hung: no result within 2 s"
+HUNG = "its worker hung, 2 times: no result within 2 s while nothing else was comp"
 
 
 def not_done(run: Path) -> list[tuple[int, str]]:
@@ -67,3 +76,77 @@ def test_a_function_that_keeps_the_gil_for_ever(
     ((seven, why),) = not_done(tmp_path / "run")
     assert seven == 7
     assert why.startswith("its worker ")
+
+
+def test_workers_without_nannies_are_left_and_others_may_join(
+    tmp_path: Path, movie: Path, mine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamproc.execution.cluster._RESTART", 2.0)
+    graph = {"x": sp.open(movie).map(mine.hangs_at_one, kind="value")}
+    with scheduler(tmp_path, workers=0) as (address, _), ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(worker(address, "--no-nanny", cwd=tmp_path))
+        wait_for_workers(address, 2)
+        there = {"dask": {"scheduler": address, "timeout": 2}}
+        run = sp.start(graph, tmp_path / "run", executor=there)
+        wait_for(run, 1)
+        stack.enter_context(worker(address, cwd=tmp_path))
+        report = run.wait()
+    assert (report.frames.done, report.frames.failed) == (59, 1)
+    ((one, why),) = not_done(tmp_path / "run")
+    assert one == 1
+    assert why.startswith(HUNG)
+
+
+def test_a_run_is_stopped_while_a_worker_hangs(
+    tmp_path: Path, movie: Path, mine: Any
+) -> None:
+    graph = {"x": sp.open(movie).map(mine.hangs_at_seven, kind="value")}
+    run = sp.start(graph, tmp_path / "run", executor={"dask": {"workers": 2}})
+    wait_for(run, 3)
+    run.stop()
+    report = run.wait()
+    assert report.state == "stopped"
+    assert 3 <= report.frames.done <= 7
+    assert not workers_of(os.getpid())
+    # dask keeps some threads of its own
+    assert not [t for t in threading.enumerate() if t.name.startswith("dask-")]
+
+
+def first_pixel(function: Callable[..., Any]) -> Stage:
+    """Return a stage of one function."""
+    step = Instruction("x", "value", function, ("source",), {}, "yx", False, True)
+    return Stage(0, (step,), (), ("x",), ())
+
+
+def test_a_frame_given_up_and_done_after_all_is_delivered_once(mine: Any) -> None:
+    results, is_taken, go_on = list[int](), threading.Event(), threading.Event()
+
+    def deliver(result: Result) -> None:
+        results.append(result.frame)
+        is_taken.set()
+        go_on.wait()
+
+    dask, stage = Dask(ClusterOptions(workers=1), 1), first_pixel(mine.number)
+    dask.start(deliver)
+    try:
+        pixels = np.zeros((8, 8), np.uint16)
+        for n in range(2):
+            ref = FrameRef(n, n, None, None, None, pixels=pixels)
+            dask.submit(Task(stage, ref))
+        is_taken.wait()
+        pause = threading.Event()
+        while len(dask._flying) < 2 or not all(f.done() for f in dask._flying):
+            pause.wait(0.01)
+        taken, landed = dask._flying.values()
+        assert (taken.has_landed, landed.has_landed) == (True, False)
+        dask._end_hung([taken, landed])  # as a clock that is a little fast would
+        assert [batch.is_alone for batch in dask._again] == [True]
+        assert list(dask._flying.values()) == [taken]
+        go_on.set()
+        while len(results) < 2 or dask._flying or dask._again:
+            pause.wait(0.01)
+    finally:
+        go_on.set()
+        dask.close(60)
+    assert results == [0, 1]
