@@ -21,6 +21,7 @@ PAGES = sorted((DOCS / "howto").glob("*.md"))
 #: Shell blocks that are not run here, by their first word, and why.
 NOT_RUN = {
     "dask": "begins servers that never end, with certificates of one's own",
+    "kubectl": "needs a cluster of Kubernetes",
     "pip": "changes the environment under test; tests/plugin_example is installed",
     "napari": "needs a screen, and a viewer that is no dependency",
 }
