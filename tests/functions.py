@@ -49,3 +49,9 @@ def spread(table: Any) -> dict[str, float]:
     """Return the number of rows and the extent of their areas."""
     areas = table.get("area", default=np.zeros(1))
     return {"rows": len(table), "spread": float(np.ptp(areas)) if len(areas) else 0.0}
+
+
+def shifted(image: Array, value: Any) -> Array:
+    """Return the image plus a value: a number, or the sum of several."""
+    numbers = value.values() if isinstance(value, dict) else [value]
+    return np.asarray(image + np.float32(sum(numbers)))
