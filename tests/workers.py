@@ -21,6 +21,34 @@ TWO: dict[str, Any] = {"dask": {"workers": 2}}
 #: A module that workers can import, wherever the tests and the package lie.
 FUNCTIONS = """
 import os, re, time
+import numpy as np
+import streamproc as sp
+
+class Sticky:
+    \"\"\"Frames of one grey level each; the third can only be read at home.\"\"\"
+
+    suffixes = ()
+
+    def __init__(self, home):
+        self.home = home
+        self.info = sp.SourceInfo(
+            shape=(32, 32), dtype=np.dtype("uint16"), axes="yx", identity="sticky",
+            frames=8, random_access=True,
+        )
+
+    def frames(self, start=0):
+        yield from (self.read(n) for n in range(start, 8))
+
+    def read(self, index):
+        while index == 3 and os.getpid() != self.home:
+            time.sleep(1)
+        return sp.Frame(np.full((32, 32), index, np.uint16), index)
+
+    def stop(self):
+        pass
+
+    def close(self):
+        pass
 
 def slow_mean(image):
     time.sleep(0.02)

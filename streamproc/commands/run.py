@@ -124,7 +124,9 @@ def _report_to(file: Path, pipeline: "Pipeline") -> None:
         )
     given = pipeline.executor if isinstance(pipeline.executor, dict) else {}
     options = given.get("dask") or {}
-    pipeline.executor = {"dask": {**options, "performance_report": str(file)}}
+    pipeline.executor = {
+        "dask": {**options, "performance_report": str(file.absolute())}
+    }
 
 
 def _show_report(file: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from distributed import KilledWorker
 
-from streamproc.errors import ExecutorError, FrameError, SourceError, one_line
+from streamproc.errors import ExecutorError, FrameError, one_line
 from streamproc.stage import Result
 
 from .batches import BYTES, Background, Batch, Sent, Sizes
@@ -124,11 +124,13 @@ class Dask:
             self._has_ended = True
             self._changed.notify_all()
         self._landed.put(None)
-        for thread in (*self._threads, *self._restarting):
+        for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0.0))
         if self._cluster is not None:
             with suppress(Exception):
                 self._cluster.close(self._sender.withdraw)
+        for thread in list(self._restarting):  # they end with the cluster
+            thread.join(max(end - time.monotonic(), 1.0))
 
     def _is_still(self) -> bool:
         return not self._flying or self._has_ended
@@ -233,18 +235,20 @@ class Dask:
 
     def _end_hung(self, overdue: Sequence[Sent]) -> None:
         """Restart the workers that hang, and go on without them."""
-        for worker in {sent.worker for sent in overdue}:
-            self._restart(worker)
+        hung = self._claimed(s for s in overdue if isinstance(s, Batch))
         backgrounds = [s for s in overdue if isinstance(s, Background)]
+        with self._changed:
+            flying = list(self._flying.values())
+        waiting = self._claimed(b for b in flying if self._needs(b, backgrounds))
+        for worker in {sent.worker for sent in (*hung, *backgrounds)}:
+            self._restart(worker)
         for background in backgrounds:
             background.is_inline = True
             self._drop(background)
-        with self._changed:
-            flying = list(self._flying.values())
-        for batch in self._claimed(b for b in flying if self._needs(b, backgrounds)):
+        for batch in waiting:
             self._drop(batch)
             self._resend(batch.tasks, batch)
-        for batch in self._claimed(s for s in overdue if isinstance(s, Batch)):
+        for batch in hung:
             self._drop(batch)
             batch.hangs += len(batch.tasks) == 1
             self._lose(batch, _hang(batch), is_certain=batch.hangs >= _HANGS)
@@ -267,10 +271,11 @@ class Dask:
 
     def _restart(self, worker: str) -> None:
         """Restart a worker; it takes seconds, in which others get their batches."""
+        cluster = self._cluster
 
         def restart() -> None:
-            assert self._cluster is not None
-            self._cluster.restart(worker)
+            if cluster is not None:
+                cluster.restart(worker)
             with self._changed:
                 self._restarting.remove(thread)
                 self._changed.notify_all()
@@ -350,7 +355,7 @@ class Dask:
 
     def _fail(self, error: BaseException, task: Task | None = None) -> None:
         """End the run before a frame: the first in flight, unless one is given."""
-        if not isinstance(error, ExecutorError | SourceError):
+        if not isinstance(error, ExecutorError):
             text = f"dask cannot run the graph: {one_line(error)}"
             if self._client.status != "running":  # and fails in one way or another
                 text = "the dask scheduler is gone"

@@ -17,7 +17,7 @@ from streamproc.execution.dask import Dask
 from streamproc.execution.protocol import Task
 from streamproc.frame import FrameRef
 from streamproc.stage import Instruction, Result, Stage
-from tests.arrays import wait_for
+from tests.arrays import wait_for, whole
 from tests.same_run import assert_same_run
 from tests.workers import frames_of, scheduler, wait_for_workers, worker, workers_of
 
@@ -49,6 +49,21 @@ def test_a_frame_that_hangs_and_one_that_fills_memory_fail_alone(
     assert (tmp_path / "flag").exists()
     numbers = sp.load(tmp_path / "run").tables["once"]["value"]
     assert list(numbers) == [n for n in range(60) if n not in (7, 33)]
+
+
+def test_a_background_that_hangs_is_computed_here(tmp_path: Path, mine: Any) -> None:
+    for name in ("dask", "inline"):
+        raw = sp.open(mine.Sticky(os.getpid()))
+        graph = {"flat": raw.background(window=10, every=5)}
+        options: Any = {"dask": {"workers": 2, "timeout": 2}}
+        executor = options if name == "dask" else name
+        sp.run(graph, tmp_path / name, executor=executor)
+    ((three, why),) = not_done(tmp_path / "dask")
+    assert three == 3
+    assert why.startswith(HUNG)
+    here, there = (sp.load(tmp_path / n).images["flat"] for n in ("inline", "dask"))
+    others = [n for n in range(8) if n != 3]
+    assert np.array_equal(whole(here)[others], whole(there)[others])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
@@ -113,25 +128,27 @@ def test_a_run_is_stopped_while_a_worker_hangs(
     assert not [t for t in threading.enumerate() if t.name.startswith("dask-")]
 
 
-def first_pixel(function: Callable[..., Any]) -> Stage:
+def stage_of(function: Callable[..., Any]) -> Stage:
     """Return a stage of one function."""
     step = Instruction("x", "value", function, ("source",), {}, "yx", False, True)
     return Stage(0, (step,), (), ("x",), ())
 
 
 def test_a_frame_given_up_and_done_after_all_is_delivered_once(mine: Any) -> None:
-    results, is_taken, go_on = list[int](), threading.Event(), threading.Event()
+    results, is_taken, go_on = list[Result](), threading.Event(), threading.Event()
 
     def deliver(result: Result) -> None:
-        results.append(result.frame)
+        results.append(result)
         is_taken.set()
         go_on.wait()
 
-    dask, stage = Dask(ClusterOptions(workers=1), 1), first_pixel(mine.number)
+    # two stages of one level, as where a parameter is set meanwhile
+    stages = [stage_of(mine.number), stage_of(mine.pid)]
+    dask = Dask(ClusterOptions(workers=1), 1)
     dask.start(deliver)
     try:
         pixels = np.zeros((8, 8), np.uint16)
-        for n in range(2):
+        for n, stage in enumerate(stages):
             ref = FrameRef(n, n, None, None, None, pixels=pixels)
             dask.submit(Task(stage, ref))
         is_taken.wait()
@@ -149,4 +166,6 @@ def test_a_frame_given_up_and_done_after_all_is_delivered_once(mine: Any) -> Non
     finally:
         go_on.set()
         dask.close(60)
-    assert results == [0, 1]
+    assert [result.frame for result in results] == [0, 1]
+    assert results[0].values["x"] == 0
+    assert results[1].values["x"] > 0
