@@ -163,8 +163,8 @@ class Job:
         ]
         return {name: version for one in found for name, version in one.items()}
 
-    def document(self) -> dict[str, Any]:
-        """Return what ``pipeline.yaml`` says: a pipeline that runs again."""
+    def steps(self) -> dict[str, Any]:
+        """Return every step that runs, in YAML's form; a new mapping each time."""
         graph: dict[str, Any] = {}
         for step in self.plan.steps:
             if step.role == "source":
@@ -181,11 +181,33 @@ class Job:
                 parameters["intensity"] = inputs.pop()
             of: Any = inputs[0] if len(inputs) == 1 else inputs
             graph[step.name] = {step.operator: parameters, "of": of}
+        return graph
+
+    def names(self) -> dict[str, str]:
+        """Return the step behind each saved name."""
+        return {name: step.name for name, step in self.saved.items()}
+
+    def source_facts(self) -> dict[str, Any]:
+        """Return what tells one source from another, in words a message can use."""
+        info = self.info
+        return {
+            "source": str(next(iter(source_form(self.graph.form) or {}), "object")),
+            "frames": info.frames,
+            "shape": list(info.shape),
+            "dtype": str(info.dtype),
+            "axes": info.axes,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``pipeline.yaml`` says: a pipeline that runs again."""
         options = self.options.model_dump()
         past = {
             "frames": self.frames,
             "not_resumable": self.not_resumable(),
             "source_identity": self.info.identity,
+            "source": self.source_facts(),
+            "steps": self.steps(),
+            "saved": self.names(),
             "channels": list(self.info.channels),
             "functions": self.function_hashes(),
             "ran": list(
@@ -194,8 +216,8 @@ class Job:
         }
         return {
             "source": absolute(self.graph.form) or {"object": repr(self.graph.source)},
-            "graph": graph,
-            "save": {name: step.name for name, step in self.saved.items()},
+            "graph": self.steps(),
+            "save": self.names(),
             **options,
             "recorded": recorded(
                 past, self.plan.identity(self.info.identity), self.plugins()

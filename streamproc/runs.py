@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import LogConfig, Pipeline, build, connect, parse, parse_options, read_yaml
+from .difference import difference
 from .errors import ExecutorError, RunFolderError
 from .folder import (
     RunFolder,
@@ -147,8 +148,12 @@ def resume(
     else:
         graph, handles = build(pipeline, may_save_nothing=True)
     job = _recorded_job(pipeline, graph, handles)
-    if job.plan.identity(graph.source.info.identity) != past.get("identity"):
-        raise RunFolderError(_difference(folder, job, past))
+    differs = difference(document, job)
+    if differs is not None:
+        graph.source.close()
+        raise RunFolderError(
+            f"{folder.path} cannot be resumed: {differs}; start a new run instead"
+        )
     going = Run(job, folder, resumed=True, again=skipped)
     return going.wait() if wait else going
 
@@ -269,17 +274,6 @@ def _same_environment(folder: RunFolder, past: Mapping[str, str]) -> None:
             f"{folder.path} was begun in another environment ({'; '.join(changed)}); "
             "results may differ in their last bits; --force-environment resumes anyway"
         )
-
-
-def _difference(folder: RunFolder, job: Job, past: Mapping[str, Any]) -> str:
-    source = job.graph.source.info.identity
-    if past.get("source_identity") != source:
-        what = "the source is not the same (files, their sizes or pixels differ)"
-    elif past.get("functions") != job.function_hashes():
-        what = "the source text of a function of the graph has changed"
-    else:
-        what = "graph, parameters or saved names have changed"
-    return f"{folder.path} cannot be resumed: {what}; start a new run instead"
 
 
 def _launch(job: Job, to: str | Path | None) -> Run:

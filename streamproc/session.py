@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import sqlite3
 import sys
 import threading
@@ -15,7 +16,13 @@ from typing import Any, Literal
 
 from .config import Options
 from .control import ControlPort
-from .errors import ConfigError, StoreError, StreamprocError, one_line
+from .errors import (
+    ConfigError,
+    RunFolderError,
+    StoreError,
+    StreamprocError,
+    one_line,
+)
 from .execution.admission import Admission, Logged, Recording
 from .execution.admission import Sequence as InOrder
 from .execution.budget import Budget
@@ -156,6 +163,11 @@ class Run:
             raise KeyboardInterrupt
         return self.report()
 
+    @property
+    def owns_folder(self) -> bool:
+        """Whether its folder was neither deleted nor taken over by another process."""
+        return not isinstance(self._engine.failure, RunFolderError)
+
     def report(self) -> Report:
         """Return the report so far."""
         self.metrics.peak_bytes = self._budget.peak
@@ -287,6 +299,7 @@ class Run:
     def _prepare(self, resumed: bool) -> None:
         job, options = self.job, self.job.options
         self._ledger = Ledger(self.folder.ledger, durability=options.store.durability)
+        self._ledger.own(secrets.token_hex(8))
         self._first = self._ledger.first_pending()
         if self._again:
             ordered = any(segment.ordered for segment in job.plan.segments)
@@ -319,6 +332,7 @@ class Run:
             outbox=self._outbox,
             release_log=self._release_log if self._releases_log else None,
             admitted=lambda: self._admitted,
+            guard=self._lock.check,
             known_summary=self._last_summary(),
             failed=self._frame_failed,
             committed=self._observers.wake,
@@ -437,6 +451,7 @@ class Run:
                 NATIVE,
                 space=self._space,
                 first=self.job.plan.first_needed(self._first),
+                guard=self._lock.check,
             )
             if self._again:
                 reader, end = self._log.reader, self._log.admitted
@@ -594,7 +609,9 @@ class Run:
         self.metrics.counters.admitted = self._admitted
         if failure is not None:
             self._state, self._reason = "stopped", one_line(failure)
-            self.folder.drop_ballast()
+            if self.owns_folder:
+                with contextlib.suppress(OSError):
+                    self.folder.drop_ballast()
         elif self._engine.complete:
             self._state = "finished"
         elif self._ended == "interrupt":
@@ -633,10 +650,10 @@ class Run:
                 self._ledger.set("synced_upto", str(settled))
             self._observers.close()
             self._record_end()
-        except (StreamprocError, OSError) as error:
+        except (StreamprocError, OSError, sqlite3.Error) as error:
             self._state, self._reason = "stopped", self._reason or one_line(error)
             self._engine.failure = self._engine.failure or error
-            with contextlib.suppress(StreamprocError, OSError):
+            with contextlib.suppress(StreamprocError, OSError, sqlite3.Error):
                 self._record_end()
         finally:
             self._observers.close()  # where the store could not be closed

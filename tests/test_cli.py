@@ -672,7 +672,9 @@ def test_run_resume_refuses_another_pipeline(command: Command) -> None:
     setting = "graph.smooth.gaussian.sigma=3"
     code, _, err = command("run", write(), "--to", "RUN", "--resume", "--set", setting)
     assert code == 2
-    assert "RUN holds a run of another pipeline or source" in err
+    assert "RUN holds a run of another pipeline or source: parameter sigma of" in err
+    assert "of step 'smooth' was " in err
+    assert ", is 3" in err
 
 
 def test_another_environment_is_refused_unless_forced(command: Command) -> None:

@@ -173,19 +173,23 @@ def test_resume_refuses_another_environment(
     [
         (
             lambda d: d["graph"]["threshold"]["threshold"].update(method="li"),
-            "graph, parameters or saved names have changed; start a new run instead",
+            "parameter method of step 'threshold' was otsu, is li; start a new run ins",
         ),
         (
             lambda d: d.update(save={"cells": "label"}),
-            "graph, parameters or saved names have changed",
+            "saved names were \\['labels'\\], are \\['cells'\\]",
         ),
         (
             lambda d: d["source"]["simulation"].update(seed=5),
-            "the source is not the same",
+            r"the source is not the same \(files, their sizes, pixels or parameters di",
+        ),
+        (
+            lambda d: d["source"]["simulation"].update(frames=199),
+            r"the source is not the same \(frames was 200, is 199\)",
         ),
         (
             lambda d: d["graph"]["map"]["map"].update(function="numpy:positive"),
-            "the source text of a function of the graph has changed",
+            "parameter function of step 'map' was .*, is numpy:positive",
         ),
     ],
 )

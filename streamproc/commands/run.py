@@ -191,6 +191,7 @@ def _resume(
 def _same_pipeline(path: Path, expected: "Pipeline") -> None:
     """Refuse to go on with a run of another pipeline than the file's."""
     from ..config import build, read_yaml
+    from ..difference import difference
     from ..folder import existing
     from ..job import Job
 
@@ -199,10 +200,10 @@ def _same_pipeline(path: Path, expected: "Pipeline") -> None:
     saved = {name: handle.step for name, handle in handles.items()}
     job = Job(graph, saved, expected.options())
     graph.source.close()
-    past = read_yaml(existing(path).pipeline).get("recorded", {})
-    if job.plan.identity(job.info.identity) != past.get("identity"):
+    differs = difference(read_yaml(existing(path).pipeline), job)
+    if differs is not None:
         raise RunFolderError(
-            f"{path} holds a run of another pipeline or source; "
+            f"{path} holds a run of another pipeline or source: {differs}; "
             "choose another folder, or resume it by: streamproc resume"
         )
 
@@ -253,7 +254,8 @@ def _missing(path: Path) -> str | None:
 
 def _end_early(run: "Run", error: Exception, resumed: bool) -> NoReturn:
     """Raise what ends the command after a run's failure."""
-    if not run.report().frames.admitted and not resumed:
+    begun = run.report().frames.admitted or resumed
+    if not begun and run.owns_folder:
         run.folder.remove()
         raise Stopped(REFUSED, one_line(error)) from error
     text = one_line(error)

@@ -14,6 +14,7 @@ from streamproc.store.ledger import FrameRow, Group, Ledger
 from streamproc.store.log import LogAddress
 from streamproc.store.space import Space
 
+from .continuity import RESTART
 from .outbox import Emission, Outbox
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ class Committer:
 
     Chunks of the whole group, all arrays → one sync per file → index blocks → one
     SQLite transaction → ``committed`` is called → streams. ``release_log`` is told up
-    to which frame the raw log is no longer needed. ``has_log`` says
-    that the run has a raw log of its own, ``again`` that it is a later pass, whose
-    frames may have a row.
+    to which frame the raw log is no longer needed. ``guard`` is called before anything
+    is written; it raises where the run folder is no longer ours. ``has_log`` says that
+    the run has a raw log of its own, ``again`` that it is a later pass, whose frames
+    may have a row.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Committer:
         release_log: Callable[[int], None] | None,
         admitted: Callable[[], int],
         failed: Callable[[int, str, BaseException | None], None],
+        guard: Callable[[], None] | None = None,
         known_summary: Sequence[tuple[Any, ...]] = (),
         committed: Callable[[], None] | None = None,
         has_log: bool = False,
@@ -82,6 +85,7 @@ class Committer:
         self._admitted = admitted
         self._failed = failed
         self._committed = committed
+        self._guard = guard
         self._has_log = has_log
         self._again = again
         self._summary = Summary(known_summary)
@@ -97,6 +101,8 @@ class Committer:
     def gap(self, gap: Gap) -> None:
         """Record frames lost before us, with the next group."""
         self._gaps.append(gap)
+        if gap.place == RESTART:
+            self._ledger.event(RESTART, gap.reason, level="warning")
 
     def commit(self, entries: Sequence["Entry"], *, stop_at_error: bool = False) -> int:
         """Make a group of frames durable; return how many there are.
@@ -111,6 +117,8 @@ class Committer:
         """
         start = time.perf_counter()
         images = (e.nbytes for entry in entries for e in entry.encoded.values())
+        if self._guard is not None:
+            self._guard()
         self._space.check(sum(images))
         group, added = Group(again=self._again), Added()
         for number, entry in enumerate(entries):

@@ -8,6 +8,7 @@ from streamproc.schedule import Schedule
 from streamproc.store.log import RawLog
 
 from .admission import Admitted, Item, change, checked
+from .continuity import Continuity
 from .handover import Handover
 from .waiting import OnFull, Waiting
 
@@ -101,8 +102,12 @@ class Live:
         number, ended = self._log.admitted, False
         try:
             if self._limit is None or number < self._limit:
-                for given in self._source.frames(self._log.next_source_index):
+                expected = self._log.next_source_index
+                continuity = Continuity(expected if self._log.admitted else None)
+                for given in self._source.frames(expected):
                     item = checked(given)
+                    for gap in continuity.before(item):
+                        self._waiting.put(gap)
                     self._waiting.put(item)
                     number += not isinstance(item, Gap)
                     if self._stopped or number - self._waiting.dropped == self._limit:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from streamproc.errors import FrameError, StoreError, one_line
 from streamproc.frame import Gap
 
+from .lock import taken_over
+
 #: Version of the run folder's format.
 FORMAT = "1"
 
@@ -97,6 +99,7 @@ class Ledger:
         self.path = path
         # a statement of another thread must not become part of a transaction
         self._lock = threading.RLock()
+        self._owner: str | None = None
         try:
             self._db = sqlite3.connect(
                 path, isolation_level=None, timeout=30, check_same_thread=False
@@ -118,6 +121,12 @@ class Ledger:
             raise StoreError(f"cannot write {path}: {one_line(error)}") from error
         self._columns: dict[str, tuple[str, ...]] = {}
 
+    def own(self, token: str) -> None:
+        """Take the ledger over: transactions of whoever had it before are refused."""
+        with self.transaction():
+            self.set("owner", token)
+        self._owner = token
+
     def _journal_mode(self) -> bool:
         try:
             mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
@@ -127,10 +136,18 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all or nothing; other threads wait."""
+        """Commit all or nothing; other threads wait.
+
+        Raises
+        ------
+        RunFolderError
+            Another process owns the ledger by now.
+        """
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                if self._owner is not None and self.get("owner") != self._owner:
+                    raise taken_over(self.path.parent)
                 yield
             except BaseException:
                 if self._db.in_transaction:

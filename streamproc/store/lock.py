@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from streamproc.errors import RunFolderError
+from streamproc.errors import RunFolderError, StoreError
 
 # msvcrt locks bytes mandatorily; one far behind the text keeps the text readable
 _LOCKED_BYTE = 1 << 30
@@ -59,12 +59,49 @@ class RunLock:
         file.flush()
         self._file = file
 
+    def check(self) -> None:
+        """Make sure that the folder is still ours; costs two looks at a file.
+
+        Raises
+        ------
+        RunFolderError
+            Another process took over, or the folder was deleted or moved.
+        StoreError
+            The file system does not answer.
+        """
+        if self._file is None:
+            return
+        folder = self.path.parent
+        try:
+            ours, there = os.fstat(self._file.fileno()), self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            what = "its run.lock was deleted" if folder.exists() else "it is gone"
+            raise RunFolderError(
+                f"run folder {folder} was taken from this process: {what}; "
+                "look who deleted or moved it, then resume the run"
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"cannot read {self.path}: {error.strerror or error}; mend the disk, "
+                "then resume the run"
+            ) from error
+        if not os.path.samestat(ours, there):
+            raise taken_over(folder)
+
     def release(self) -> None:
         """Give the lock back; idempotent."""
         if self._file is not None:
             _unlock(self._file)
             self._file.close()
             self._file = None
+
+
+def taken_over(folder: Path) -> RunFolderError:
+    """Return the error of a run whose folder another process goes on with."""
+    return RunFolderError(
+        f"another process took over run folder {folder}; this one wrote nothing more, "
+        "wait for the other's end"
+    )
 
 
 def is_locked(path: Path) -> bool:
@@ -76,7 +113,7 @@ def is_locked(path: Path) -> bool:
             if not _try_lock(file, shared=True):
                 return True
             _unlock(file)
-    except PermissionError:
+    except OSError:  # no right to write, or a read-only file system
         with path.open(encoding="utf-8") as file:
             return not _try_lock(file, shared=True)
     return False

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -203,8 +203,9 @@ class RawLog:
     """Appends live frames: pixels synced, then journal synced, then visible.
 
     A frame is admitted when `admit` returns it. ``first`` is the first frame that an
-    earlier process admitted and this one still needs. One thread appends, another may
-    `read` meanwhile.
+    earlier process admitted and this one still needs. ``guard`` is called before
+    anything is written; it raises where the run folder is no longer ours. One thread
+    appends, another may read meanwhile.
     """
 
     def __init__(
@@ -216,7 +217,9 @@ class RawLog:
         *,
         space: Space,
         first: int = 0,
+        guard: Callable[[], None] | None = None,
     ) -> None:
+        self._guard = guard
         #: reads back what was appended, from any thread
         self.reader = LogReader(folder, root, writer.layout)
         self._writer = writer
@@ -274,6 +277,8 @@ class RawLog:
         """
         if not items:  # a group of gaps alone
             return []
+        if self._guard is not None:
+            self._guard()
         frames = (i.pixels.nbytes for i in items if isinstance(i, Frame))
         self._space.check(sum(frames))
         try:

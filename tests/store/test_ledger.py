@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streamproc as sp
-from streamproc.errors import FrameError, StoreError
+from streamproc.errors import FrameError, RunFolderError, StoreError
 from streamproc.frame import Gap
 from streamproc.store.ledger import RESERVED, FrameRow, Group, Ledger
 from streamproc.store.units import describe
@@ -308,3 +309,15 @@ def test_every_column_of_measure_is_described(tmp_path: Path) -> None:
     db.close()
     assert [name for name, _, text in rows if not text] == []
     assert all(re.fullmatch(r"px|rad|grey level|", unit) for _, unit, _ in rows)
+
+
+def test_the_last_owner_alone_commits(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with closing(Ledger(path)) as first, closing(Ledger(path)) as second:
+        first.own("a")
+        first.commit(Group(run={"admitted": "1"}))
+        second.own("b")
+        with pytest.raises(RunFolderError, match="another process took over run folde"):
+            first.commit(Group(run={"admitted": "2"}))
+        assert second.get("admitted") == "1"
+        second.commit(Group(run={"admitted": "3"}))

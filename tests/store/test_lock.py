@@ -1,5 +1,6 @@
 """One process per run folder."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamproc.errors import RunFolderError
+from streamproc.errors import RunFolderError, StoreError
 from streamproc.store.lock import RunLock, is_locked
 
 
@@ -79,3 +80,44 @@ def test_the_message_where_nobody_signed(tmp_path: Path) -> None:
 def test_a_lock_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"cannot write .*gone.*: No such file"):
         RunLock(tmp_path / "gone" / "run.lock").acquire()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file stays there")
+def test_a_lock_that_was_taken_away(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    lock = RunLock(folder / "run.lock")
+    lock.check()  # nothing is held
+    lock.acquire()
+    lock.check()
+    lock.path.unlink()
+    with pytest.raises(RunFolderError, match=r"taken from .*: its run.lock was delet"):
+        lock.check()
+    other = RunLock(lock.path)
+    other.acquire()
+    other.check()
+    with pytest.raises(RunFolderError, match="another process took over run folder"):
+        lock.check()
+    other.release()
+    lock.path.unlink()
+    folder.rmdir()
+    with pytest.raises(RunFolderError, match=r"taken from this process: it is gone"):
+        lock.check()
+    lock.release()
+
+
+def test_a_lock_on_a_drive_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = RunLock(tmp_path / "run.lock")
+    lock.acquire()
+
+    def stale(path: Path) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", stale)
+        with pytest.raises(StoreError, match=r"cannot read .*run.lock: Stale file h"):
+            lock.check()
+    lock.check()
+    lock.release()

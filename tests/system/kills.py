@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any, Literal
 import psutil
 import yaml
 
+from streamproc.store.platform import SWITCH
 from tests.same_run import assert_same_run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -37,6 +38,7 @@ EXECUTORS: dict[str, Any] = {
 }
 #: All frames done; or all but those that the graph fails on.
 FINE = (0, 3)
+NOTHING: Mapping[str, str] = {}
 #: Tells the processes of one run, whoever their parent is by now.
 _MARK = "STREAMPROC_KILLS"
 
@@ -54,6 +56,8 @@ class Case:
     #: Frames of the background's window, and of its blocks.
     window: int = 50
     every: int = 25
+    #: On the least that an operating system offers.
+    emulated: bool = False
 
     @classmethod
     def drawn(cls, chance: random.Random) -> "Case":
@@ -68,7 +72,13 @@ class Case:
             keep_raw=chance.random() < 0.5,
             window=window,
             every=every,
+            emulated=chance.random() < 0.2,
         )
+
+    @property
+    def switch(self) -> dict[str, str]:
+        """The environment of its processes."""
+        return {SWITCH: "emulated"} if self.emulated else {}
 
     @property
     def raw(self) -> list[str]:
@@ -84,6 +94,7 @@ class Case:
     def __str__(self) -> str:
         kind = "live" if self.live else "recording"
         raw = "" if self.keep_raw else " no raw"
+        raw += " emulated" if self.emulated else ""
         return (
             f"{self.executor} {kind} {self.images} {self.layout} {self.durability}"
             f" window {self.window}/{self.every}{raw}"
@@ -181,7 +192,9 @@ def committed(run: Path) -> int:
 class Program:
     """The command line in a process of its own, and whatever that starts."""
 
-    def __init__(self, said: Path, *arguments: str | Path) -> None:
+    def __init__(
+        self, said: Path, *arguments: str | Path, switch: Mapping[str, str] = NOTHING
+    ) -> None:
         self._mark, self.said = uuid.uuid4().hex, said
         self.since = time.time()
         with said.open("w") as file:
@@ -190,7 +203,7 @@ class Program:
                 stdout=file,
                 stderr=file,
                 cwd=REPOSITORY,
-                env={**os.environ, _MARK: self._mark},
+                env={**os.environ, **switch, _MARK: self._mark},
             )
 
     def finish(self, timeout: float = 240) -> None:
@@ -222,18 +235,22 @@ class Program:
                 yield process
 
 
-def start_or_resume(pipeline: Path, run: Path) -> Program:
+def start_or_resume(
+    pipeline: Path, run: Path, switch: Mapping[str, str] = NOTHING
+) -> Program:
     """Begin the run, or go on where its folder exists."""
     said = run.with_suffix(".txt")
     if run.exists():
-        return Program(said, "resume", run)
-    return Program(said, "run", pipeline, "--to", run)
+        return Program(said, "resume", run, switch=switch)
+    return Program(said, "run", pipeline, "--to", run, switch=switch)
 
 
-def kill_at(moment: Moment, pipeline: Path, run: Path) -> bool:
+def kill_at(
+    moment: Moment, pipeline: Path, run: Path, switch: Mapping[str, str]
+) -> bool:
     """Begin or resume a run and kill it; tell whether it lived until then."""
     done = committed(run)
-    program = start_or_resume(pipeline, run)
+    program = start_or_resume(pipeline, run, switch)
     try:
         while not moment.is_reached(run, program.since, done):
             if program.is_over_in(0.01):
@@ -261,9 +278,9 @@ def broken(case: Case, plan: list[Moment], whole: Path, folder: Path) -> list[st
     """Kill a run at its moments, finish it, compare; return what it was killed at."""
     pipeline, run, killed = case.write(folder / "pipeline.yaml"), folder / "run", []
     for moment in plan:
-        if kill_at(moment, pipeline, run):
+        if kill_at(moment, pipeline, run, case.switch):
             killed.append(f"{moment.phase} {committed(run)}")
-    start_or_resume(pipeline, run).finish()
+    start_or_resume(pipeline, run, case.switch).finish()
     assert_same_run(whole, run)
     Program(folder / "verify.txt", "verify", run).finish()
     return killed

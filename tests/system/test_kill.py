@@ -12,9 +12,9 @@ from tests.system.kills import Case, broken, moments, start_or_resume, unbroken
 #: Twenty kills, every executor, codec and layout; the sweep draws any other mixture.
 CASES = {
     Case("inline", images="zstd", window=7, every=3): 2,
-    Case("inline", live=True, durability="process"): 2,
+    Case("inline", live=True, durability="process", emulated=True): 2,
     Case("threads", layout="files", window=20, every=64): 3,
-    Case("threads", images="blosc-lz4"): 2,
+    Case("threads", images="blosc-lz4", emulated=True): 2,
     Case("threads", live=True, images="blosc-lz4", keep_raw=False): 3,
     Case("threads", live=True, images="zstd", layout="files"): 2,
     Case("dask", images="blosc-lz4"): 3,
