@@ -51,6 +51,7 @@ def test_a_frame_that_hangs_and_one_that_fills_memory_fail_alone(
     assert list(numbers) == [n for n in range(60) if n not in (7, 33)]
 
 
+@pytest.mark.slow
 def test_a_background_that_hangs_is_computed_here(tmp_path: Path, mine: Any) -> None:
     for name in ("dask", "inline"):
         raw = sp.open(mine.Sticky(os.getpid()))
@@ -93,6 +94,7 @@ def test_a_function_that_keeps_the_gil_for_ever(
     assert why.startswith("its worker ")
 
 
+@pytest.mark.slow
 def test_workers_without_nannies_are_left_and_others_may_join(
     tmp_path: Path, movie: Path, mine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
