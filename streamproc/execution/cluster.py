@@ -37,6 +37,8 @@ _SETTINGS = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    # fifty times a second for every loop, and tells nothing here
+    "distributed.admin.tick.interval": "500ms",
     # frames are allocated and freed all the time: keep their memory. 32 MiB is the
     # largest threshold that glibc takes
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 128 << 20,
@@ -198,6 +200,8 @@ class Cluster:
 def _settings(options: ClusterOptions) -> dict[str, Any]:
     """Return dask's settings, for our own cluster the most part."""
     settings: dict[str, Any] = dict(_SETTINGS)
+    # samples of every stack cost more than they tell, but to a report
+    settings["distributed.worker.profile.enabled"] = bool(options.performance_report)
     # a worker that says nothing at all hangs, too
     silent = options.timeout or TIMEOUT
     settings["distributed.scheduler.worker-ttl"] = f"{max(silent, _CONNECT):.0f}s"
