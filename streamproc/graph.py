@@ -275,8 +275,9 @@ class Handle:
         kind
             What it returns: ``image``, ``mask``, ``labels``, ``table`` (DataFrame,
             mapping of columns or list of rows) or ``value`` (a number, text, or a
-            mapping of them). Default: its return annotation if that is one of
-            these words, else ``image``.
+            mapping of them; of arrays, too, where only further steps take it).
+            Default: its return annotation if that is one of these words, else
+            ``image``.
         parameters
             Keyword arguments.
         name

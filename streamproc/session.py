@@ -36,13 +36,14 @@ from .execution.protocol import Executor
 from .execution.threads import Threads
 from .folder import RunFolder, status
 from .follower import Observers
+from .frame import Source
 from .job import Job
 from .metrics import Metrics
 from .plan import Plan, Segment
 from .plugins import load
 from .report import Report, make_report
 from .schedule import Schedule, changes_in, initial_rows
-from .stage import rehearse
+from .stage import Stage, rehearse
 from .store.chunks import ChunkRow
 from .store.ledger import Ledger
 from .store.lock import RunLock
@@ -319,7 +320,7 @@ class Run:
         if plan.streamed:
             self._outbox = Outbox(self._emit, self._listener_failed)
         self._observers = Observers(job.observers, self.folder, job.tables)
-        self._executor = _executor(options)
+        self._executor = _executor(options, plan.segments[0].stage, job.graph.source)
         self._read_counters()
         self._ledger.set("saved", json.dumps(list(job.saved)))
         committer = Committer(
@@ -755,7 +756,7 @@ class Run:
         self._lock.release()
 
 
-def _executor(options: Options) -> Executor:
+def _executor(options: Options, stage: Stage | None, source: Source) -> Executor:
     if options.executor_name == "inline":
         return Inline()
     parameters = options.executor_parameters
@@ -764,7 +765,9 @@ def _executor(options: Options) -> Executor:
     from .execution.cluster import ClusterOptions
     from .execution.dask import Dask
 
-    return Dask(ClusterOptions(**parameters), available_cores())
+    return Dask(
+        ClusterOptions(**parameters), available_cores(), stage=stage, source=source
+    )
 
 
 def available_cores() -> int:

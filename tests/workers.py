@@ -102,6 +102,19 @@ def fills_memory_at_33(image):
         held.append(bytearray(os.urandom(1 << 20)) * 32)
         time.sleep(0.01)
     return len(held)
+
+class SaysWhere:
+    # leaves a file for each process that it reaches
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, image):
+        return image
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        open(os.path.join(self.folder, str(os.getpid())), "w").close()
 """
 
 

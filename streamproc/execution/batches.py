@@ -11,9 +11,14 @@ from streamproc.stage import Result
 from .protocol import Task
 
 #: Seconds that a task costs beside its kernels, and the share of them it may take.
-_TASK, _SHARE = 0.0046, 0.05
-#: A batch holds at most so many frames, bytes of pixels, and seconds of work.
-FRAMES, BYTES, _SECONDS = 64, 64 << 20, 0.25
+_TASK, _SHARE = 0.0064, 0.05
+#: Seconds of work per worker thread that a batch holds at least: the loop of the
+#: scheduler needs 2 to 3 ms per task, and while it is busy all workers wait.
+_LOOP = 0.006
+#: A batch holds at most so many frames, and bytes of pixels.
+FRAMES, BYTES = 64, 64 << 20
+#: Replies that are fetched at once at most.
+_REPLIES = 32
 #: Seconds that a batch may take by default, and how many times its kernels' time.
 TIMEOUT, _TIMES = 300.0, 20.0
 
@@ -65,6 +70,8 @@ class Sizes:
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._kernel: float | None = None
+        #: bytes of the largest reply
+        self._largest = 0
 
     @property
     def shortest(self) -> float:
@@ -76,15 +83,24 @@ class Sizes:
         if not results:
             return
         each = sum(sum(r.seconds.values()) for r in results) / len(results)
+        self._largest = max(self._largest, sum(r.nbytes for r in results))
         known = self._kernel
         self._kernel = max(each if known is None else (known + each) / 2, 1e-6)
 
     def frames(self, waiting: int, workers: int) -> int:
         """Return how many of the waiting frames the next batch holds at most."""
+        return min(self.full(workers), math.ceil(waiting / workers))
+
+    def full(self, workers: int) -> int:
+        """Return how many frames a batch holds where enough of them wait."""
         if self._kernel is None:
             return 1
-        most = min(_TASK / (_SHARE * self._kernel), _SECONDS / self._kernel, FRAMES)
-        return max(1, min(math.ceil(most), math.ceil(waiting / workers)))
+        seconds = max(_TASK / _SHARE, workers * _LOOP)
+        return min(math.ceil(seconds / self._kernel), FRAMES)
+
+    def replies(self) -> int:
+        """Return how many replies are fetched at once at most."""
+        return max(1, min(_REPLIES, BYTES // max(self._largest, 1)))
 
     def limit(self, frames: int) -> float:
         """Return how many seconds a batch may take."""

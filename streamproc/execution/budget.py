@@ -19,6 +19,10 @@ class Budget:
         #: the most bytes ever in flight
         self.peak = 0
 
+    def make_room(self, frames: int) -> None:
+        """Allow at least so many frames at once; the bound on bytes stays."""
+        self.max_frames = max(self.max_frames, frames)
+
     def acquire(self, nbytes: int) -> bool:
         """Wait for room for one frame; False once `close` was called."""
         with self._condition:

@@ -15,13 +15,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from distributed import KilledWorker
 
 from streamproc.errors import ExecutorError, FrameError, one_line
-from streamproc.stage import Result
+from streamproc.frame import Source
+from streamproc.stage import Result, Stage
 
 from .batches import BYTES, Background, Batch, Sent, Sizes
 from .cluster import Cluster, ClusterOptions
@@ -42,8 +43,16 @@ class Dask:
 
     name = "dask"
 
-    def __init__(self, options: ClusterOptions, cores: int) -> None:
+    def __init__(
+        self,
+        options: ClusterOptions,
+        cores: int,
+        *,
+        stage: Stage | None = None,
+        source: Source | None = None,
+    ) -> None:
         self._options = options
+        self._first = stage, source
         self._cores = cores
         self.workers = options.workers or cores
         self._sizes = Sizes(options.timeout)
@@ -79,10 +88,19 @@ class Dask:
         self._client = self._cluster.client
         self._sender = Sender(self._client, f"streamproc-{uuid.uuid4().hex[:12]}")
         self.workers = self._cluster.threads() or self.workers
+        stage, source = self._first
+        if stage is not None and source is not None:
+            with suppress(Exception):  # met again by the first frame, and told there
+                self._sender.warm(stage, source)
         for name, loop in (("dispatcher", self._dispatch), ("gatherer", self._gather)):
             thread = threading.Thread(target=loop, name=f"dask-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    @property
+    def appetite(self) -> int:
+        """Batches on their way, and as many frames as make each worker's next one."""
+        return (_DEPTH + 1) * self.workers * self._sizes.full(self.workers)
 
     def submit(self, task: Task) -> None:
         """Queue a frame."""
@@ -310,29 +328,55 @@ class Dask:
     # --- the gatherer -------------------------------------------------------------
 
     def _gather(self) -> None:
-        while (future := self._landed.get()) is not None:
-            with self._changed:
-                batch = self._flying.get(future)
-                if batch is None:  # it was given up before
-                    continue
+        while (landed := self._all_landed()) is not None:
+            replies = self._fetch(landed)
+            for future, batch in landed.items():
+                self._take(future, batch, replies.get(future))
+
+    def _all_landed(self) -> dict[Any, Batch] | None:
+        """Wait for a future; return those that are there, None at the end."""
+        landed = [self._landed.get()]
+        if landed[0] is None:
+            return None
+        with suppress(Empty):
+            while len(landed) < self._sizes.replies():
+                landed.append(self._landed.get_nowait())
+        if None in landed:
+            self._landed.put(None)
+        with self._changed:  # others were given up before
+            taken = {f: self._flying[f] for f in landed if f in self._flying}
+            for batch in taken.values():
                 batch.has_landed = True
-            try:
-                reply: Reply = self._client.gather(future, direct=True)  # type: ignore[no-untyped-call]
-                self._arrive(batch, reply)
-            except KilledWorker as error:
-                self._lose(batch, _death(error))
-            except CancelledError:
-                if not self._has_ended:
-                    gone = ExecutorError("the dask scheduler is gone")
-                    self._fail(gone, batch.tasks[0])
-            except Exception as error:
-                # a worker lacks what the graph needs: no frame would fare better
-                self._fail(error, batch.tasks[0])
-            finally:
-                with self._changed:
-                    self._flying.pop(future, None)
-                    self._changed.notify_all()
-                future.release()
+        return taken
+
+    def _fetch(self, landed: Iterable[Any]) -> dict[Any, Reply]:
+        """Return the replies, in one round trip per worker; none where one fails."""
+        done = [future for future in landed if future.status == "finished"]
+        with suppress(Exception):  # asked for one by one, each has its own error
+            replies = self._client.gather(done, direct=True)  # type: ignore[no-untyped-call]
+            return dict(zip(done, replies, strict=True))
+        return {}
+
+    def _take(self, future: Any, batch: Batch, reply: Reply | None) -> None:
+        """Deliver the results of a batch, or find out why there are none."""
+        try:
+            if reply is None:
+                reply = self._client.gather(future, direct=True)  # type: ignore[no-untyped-call]
+            self._arrive(batch, reply)
+        except KilledWorker as error:
+            self._lose(batch, _death(error))
+        except CancelledError:
+            if not self._has_ended:
+                gone = ExecutorError("the dask scheduler is gone")
+                self._fail(gone, batch.tasks[0])
+        except Exception as error:
+            # a worker lacks what the graph needs: no frame would fare better
+            self._fail(error, batch.tasks[0])
+        finally:
+            with self._changed:
+                self._flying.pop(future, None)
+                self._changed.notify_all()
+            future.release()
 
     def _arrive(self, batch: Batch, reply: Reply) -> None:
         self._sizes.learn(reply.results)

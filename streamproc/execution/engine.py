@@ -181,6 +181,7 @@ class Engine:
             return Entry(ref, 0, {})
         nbytes = self._committer.frame_bytes
         if self._pace is None:
+            self._budget.make_room(self._executor.appetite)
             if not self._budget.acquire(nbytes):
                 return None
         elif not self._may_begin(self._pace, ref, nbytes):

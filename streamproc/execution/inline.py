@@ -7,7 +7,7 @@ class Inline:
     """One frame at a time, in order; for debugging and as the oracle of the others."""
 
     name = "inline"
-    workers = 1
+    workers = appetite = 1
 
     def start(self, deliver: Deliver) -> None:
         """Remember where results go."""

@@ -175,6 +175,11 @@ class Executor(Protocol):
     name: str
     workers: int
 
+    @property
+    def appetite(self) -> int:
+        """How many frames it can have at once without one of its workers waiting."""
+        ...
+
     def start(self, deliver: Deliver) -> None:
         """Get ready; results go to ``deliver``, called from any thread."""
         ...

@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,8 +12,8 @@ from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from streamproc.errors import FrameError
-from streamproc.frame import Address, Array, FrameRef, Source
-from streamproc.stage import Result, Stage
+from streamproc.frame import Address, Array, FrameRef, Source, SourceInfo
+from streamproc.stage import Result, Stage, rehearse
 from streamproc.values import hash_image
 
 from .admission import SourceAddress
@@ -200,6 +201,18 @@ def run_batch(
         results.append(replace(result, exception=None, worker=worker))
     hashes = {step: a.hash for step, a in known.items()}
     return Reply(results, hashes, frozenset(unread))
+
+
+def warm(stage: str, view: str | None, info: SourceInfo) -> None:
+    """Import, open and compile what frames need (on a worker, before the first).
+
+    What fails here fails again with the first frame, whose error it is.
+    """
+    plugins: Any = get_worker().plugins
+    with suppress(Exception):
+        rehearse(plugins[stage].open(), info)
+        if view is not None:
+            plugins[view].open()
 
 
 def average(

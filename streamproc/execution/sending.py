@@ -11,13 +11,16 @@ from typing import Any
 from distributed import Client
 
 from streamproc.errors import ExecutorError, SourceError, one_line
-from streamproc.frame import FrameRef
+from streamproc.frame import FrameRef, Source
 from streamproc.stage import Result, Stage
 
 from .admission import SourceAddress
 from .batches import Background, Batch, Sent
 from .protocol import Average, Task
-from .remote import BEGUN, Parcel, View, Wire, average, keep, run_batch
+from .remote import BEGUN, Parcel, View, Wire, average, keep, run_batch, warm
+
+#: Seconds that workers may take to get ready, before frames come anyway.
+_WARM = 30.0
 
 
 class Sender:
@@ -79,6 +82,28 @@ class Sender:
         wires = [Wire.of(ref, {}) for ref in background.refs]
         block = background.block
         self._submit(background, "background", average, view, wires, block, priority=1)
+
+    def warm(self, stage: Stage, source: Source) -> None:
+        """Let each worker import, open and compile before frames come."""
+        info, end = source.info, time.monotonic() + _WARM
+        view = None
+        if info.random_access:
+            address = SourceAddress(source, 0)
+            view = self._view_of([FrameRef(0, 0, None, None, address)], Sent())
+        name = self._stage(stage)
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        futures = [
+            self._client.submit(
+                warm,
+                *(name, view, info),
+                workers=[worker],
+                key=self._key("warm")[0],
+                pure=False,
+            )
+            for worker in workers
+        ]
+        for future in futures:
+            future.result(timeout=max(end - time.monotonic(), 0.1))
 
     def nbytes(self, ref: FrameRef) -> int:
         """Return how many bytes of pixels are sent with a frame."""

@@ -31,6 +31,11 @@ class Threads:
         self._tasks: deque[Task] = deque()
         self._threads: list[threading.Thread] = []
 
+    @property
+    def appetite(self) -> int:
+        """Return two frames per thread: one runs, one waits."""
+        return 2 * self.workers
+
     def start(self, deliver: Deliver) -> None:
         """Start the threads."""
         self._deliver = deliver

@@ -35,6 +35,17 @@ def test_frames_are_counted_too() -> None:
         assert waiting.result(10)
 
 
+def test_room_is_made_for_frames_not_for_bytes() -> None:
+    budget = Budget(10, 1)
+    budget.make_room(3)
+    budget.make_room(2)
+    assert all(budget.acquire(3) for _ in range(3))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(budget.acquire, 1)
+        budget.close()
+        assert waiting.result(10) is False
+
+
 def test_outputs_fill_it_and_close_wakes() -> None:
     budget = Budget(10, 4)
     assert budget.acquire(1)

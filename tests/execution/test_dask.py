@@ -6,13 +6,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 import tifffile
 
 import streamproc as sp
+from streamproc.execution.cluster import ClusterOptions
+from streamproc.execution.dask import Dask
 from streamproc.folder import status
+from streamproc.stage import Instruction, Result, Stage
 from tests.arrays import Arrays, noise, segmented, simulated, wait_for
 from tests.same_run import assert_same_run
 from tests.workers import TWO, analysed, begun, frames_of, is_over, workers_of
@@ -108,6 +112,31 @@ def test_stop_forgets_what_has_not_started(
     assert 2 <= report.frames.done < 60
     resumed = sp.resume(tmp_path / "run")
     assert resumed.frames.done == 60  # type: ignore[union-attr]  # it waited
+
+
+def test_batches_grow_with_the_workers_that_one_scheduler_feeds() -> None:
+    few, many = (Dask(ClusterOptions(workers=n), 1) for n in (2, 64))
+    assert (few.appetite, many.appetite) == (6, 192)  # frames, of unknown duration
+    few._sizes._kernel = many._sizes._kernel = 0.1
+    assert (few.appetite, many.appetite) == (6 * 2, 192 * 4)
+
+
+def test_workers_are_ready_before_the_first_frame(tmp_path: Path, mine: Any) -> None:
+    folder = tmp_path / "where"
+    folder.mkdir()
+    function = mine.SaysWhere(str(folder))
+    step = Instruction("mine", "image", function, ("source",), {}, "yx", False, True)
+    dask = Dask(
+        ClusterOptions(workers=2),
+        1,
+        stage=Stage(0, (step,), (), (), ()),
+        source=simulated(1).graph.source,
+    )
+    dask.start(SimpleQueue[Result]().put)
+    try:
+        assert len(list(folder.iterdir())) == 2
+    finally:
+        dask.close(60)
 
 
 _UNGUARDED = """

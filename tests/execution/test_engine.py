@@ -54,6 +54,19 @@ def test_commits_are_in_order_in_groups_of_64(tmp_path: Path, executor: str) -> 
     assert max(Counter(times).values()) <= 64
 
 
+def test_many_workers_have_a_frame_each(tmp_path: Path) -> None:
+    """More than the 128 frames that are in flight otherwise."""
+    together = threading.Barrier(150)
+
+    def meet(image: Array) -> int:
+        return together.wait(120)
+
+    met = sp.open(Arrays(noise(150))).map(meet, kind="value")
+    workers = {"threads": {"workers": 150}}
+    report = sp.run({"met": met}, tmp_path / "run", executor=workers)
+    assert report.frames.done == 150
+
+
 def test_inline_and_threads_agree_bit_for_bit(tmp_path: Path) -> None:
     runs = []
     executors: list[str | dict[str, Any]] = ["inline", "threads"]
