@@ -1,4 +1,4 @@
-"""Measure, in one run: ``python tests/benchmarks [--frames N] [--rounds N]``.
+"""Measure, in one run: ``python tests/benchmarks [WHAT …] [--frames N] [--rounds N]``.
 
 Every figure is the median of rounds in which all contestants take turns, so that a
 busy moment of the machine hits them alike; ratios are what counts.
@@ -18,9 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import psutil
-import tifffile
 from numpy.typing import NDArray
-from streamproc.sources.simulation import Simulation
 
 import streamproc as sp
 from streamproc.store.layout import ArrayLayout
@@ -29,6 +27,10 @@ from streamproc.store.shards import ShardWriter
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks import peers
+from tests.benchmarks.analysis import Recording, make_recording
+from tests.benchmarks.contest import bench_peers
+from tests.benchmarks.live import bench_live
+from tests.benchmarks.scaling import bench_scaling, bench_tasks
 
 Result = dict[str, float]
 
@@ -78,15 +80,6 @@ def spin(image: NDArray[Any]) -> NDArray[Any]:
     return image
 
 
-def make_movie(path: Path, frames: int, side: int) -> None:
-    """Write a multi-page TIFF of simulated nuclei."""
-    simulation = Simulation(frames, shape=(side, side), seed=1, live=False)
-    with tifffile.TiffWriter(path) as writer:
-        for frame in simulation.frames():
-            if isinstance(frame, sp.Frame):
-                writer.write(frame.pixels, contiguous=True)
-
-
 def cpu() -> float:
     """Return CPU seconds of this process and of its children that ended."""
     t = os.times()
@@ -103,12 +96,12 @@ def scratch(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def main_job(movie: Path, folder: Path, executor: str, window: bool) -> int:
-    """Run the engine on the job of `peers.analyse`."""
-    raw = sp.open(movie)
+def main_job(recording: Recording, folder: Path, executor: str, window: bool) -> int:
+    """Run our own operators, which find what `analysis.analyse` finds."""
+    raw = sp.open(recording.path)
     flat = raw.background(window=50, every=25) if window else raw
     labels = flat.gaussian(sigma=2).threshold("otsu").binary_opening(radius=1).label()
-    cells = labels.measure(raw)
+    cells = labels.measure(properties=["area", "centroid", "bbox"])
     save = {"nuclei": labels, "cells": cells}
     return sp.run(save, to=folder / "run", executor=executor).objects
 
@@ -136,13 +129,12 @@ def rounds(
 
 
 def bench_pipeline(root: Path, frames: int, side: int, n: int) -> None:
-    """Compare executors with a plain loop and a process pool."""
-    movie = root / f"movie{side}.tif"
-    make_movie(movie, frames, side)
+    """Compare our operators on executors with OpenCV by hand."""
+    movie = make_recording(root / f"movie{side}.zarr", frames, side)
     workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
     contestants: dict[str, Callable[[Path], object]] = {
-        "plain loop": lambda d: peers.plain_loop(movie, frames, d),
-        f"Pool({workers})": lambda d: peers.pool(movie, frames, d, workers),
+        "plain loop": lambda d: peers.plain_loop(movie, d),
+        f"Pool({workers})": lambda d: peers.pool(movie, d, workers),
         "inline": lambda d: main_job(movie, d, "inline", False),
         "threads": lambda d: main_job(movie, d, "threads", False),
         "inline, background": lambda d: main_job(movie, d, "inline", True),
@@ -249,20 +241,31 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--fps", type=float, default=20.0, help="live")
+    parser.add_argument("--seconds", type=float, default=10.0, help="scaling: per mean")
+    parser.add_argument("--processes", type=int, default=8, help="scaling")
+    parser.add_argument("--tasks", type=int, default=100_000, help="tasks")
     parser.add_argument("--folder", type=Path, default=None)
     given = parser.parse_args()
     chosen = given.what or ["pipeline", "engine", "writing", "gil", "memory"]
+    n, frames, side = given.rounds, given.frames, given.side
+    benches: dict[str, Callable[[Path], None]] = {
+        "pipeline": lambda root: bench_pipeline(root, frames, side, n),
+        "engine": lambda root: bench_engine(root, frames * 50, n),
+        "writing": lambda root: bench_writing(root, frames // 2, n),
+        "gil": lambda root: bench_gil(root, frames // 2, n),
+        "memory": lambda root: bench_memory(root, frames * 10),
+        "peers": lambda root: bench_peers(root, frames, side, n),
+        "live": lambda root: bench_live(root, frames, side, n, given.fps),
+        "scaling": lambda root: bench_scaling(root, given.seconds, given.processes),
+        "tasks": lambda root: bench_tasks(root, given.tasks),
+    }
+    unknown = set(chosen) - set(benches)
+    if unknown:
+        parser.error(f"no measurement {', '.join(unknown)}; there are {[*benches]}")
     with scratch(given.folder or Path(tempfile.gettempdir())) as root:
-        if "pipeline" in chosen:
-            bench_pipeline(root, given.frames, given.side, given.rounds)
-        if "engine" in chosen:
-            bench_engine(root, given.frames * 50, given.rounds)
-        if "writing" in chosen:
-            bench_writing(root, given.frames // 2, given.rounds)
-        if "gil" in chosen:
-            bench_gil(root, given.frames // 2, given.rounds)
-        if "memory" in chosen:
-            bench_memory(root, given.frames * 10)
+        for name in chosen:
+            benches[name](root)
 
 
 if __name__ == "__main__":

@@ -3,26 +3,80 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import contest, peers
+from tests.benchmarks.analysis import Recording, make_recording
+from tests.benchmarks.meter import Flow
+
+
+def measure(repository: Path, folder: Path, *arguments: str) -> str:
+    """Run the command with few small frames; return what it prints."""
+    command = [
+        sys.executable,
+        str(repository / "tests" / "benchmarks"),
+        *("--rounds", "1", "--folder", str(folder)),
+        *arguments,
+    ]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=280, check=False, cwd=folder
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert not list(folder.iterdir())
+    return ended.stdout
 
 
 def test_benchmarks_run_and_print_their_figures(
     tmp_path: Path, repository: Path
 ) -> None:
-    command = [
-        sys.executable,
-        str(repository / "tests" / "benchmarks"),
-        *("--frames", "10", "--rounds", "1", "--side", "128"),
-        *("--folder", str(tmp_path)),
-        *("pipeline", "engine", "writing", "gil"),
-    ]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path
-    )
-    assert ended.returncode == 0, ended.stderr
+    chosen = ("pipeline", "engine", "writing", "gil")
+    told = measure(repository, tmp_path, *chosen, "--frames", "10", "--side", "128")
     for name in ("plain loop", r"Pool\(\d+\)", "inline", "threads, background"):
-        assert re.search(rf"^  {name} +\d+\.\d fps +\d", ended.stdout, re.M), name
-    assert re.search(r"threads / inline \d", ended.stdout)
-    assert re.search(r"µs CPU per frame", ended.stdout)
-    assert re.search(r"shards / raw \d", ended.stdout)
-    assert not list(tmp_path.iterdir())
+        assert re.search(rf"^  {name} +\d+\.\d fps +\d", told, re.M), name
+    assert re.search(r"threads / inline \d", told)
+    assert re.search(r"µs CPU per frame", told)
+    assert re.search(r"shards / raw \d", told)
+
+
+def test_all_contestants_find_the_same(tmp_path: Path, repository: Path) -> None:
+    """The command fails where their label images or rows differ."""
+    told = measure(repository, tmp_path, "peers", "--frames", "6", "--side", "128")
+    for name in contest.ALL:
+        line = rf"^  {re.escape(name)} +\d+\.\d fps .* \d+\.\d\d ms CPU +\d"
+        assert re.search(line, told, re.M), name
+    assert len(re.findall(r"^  .* / .* \d+\.\d\d$", told, re.M)) == 5
+
+
+def test_contestants_that_differ_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loses_one(recording: Recording, folder: Path) -> Flow:
+        return peers.plain_loop(replace(recording, frames=2), folder)
+
+    monkeypatch.setitem(contest.ALL, "loses one", loses_one)
+    recording = make_recording(tmp_path / "recording.zarr", 3, 64)
+    with pytest.raises(RuntimeError, match=r"results differ: .*'loses one'"):
+        contest.compete(recording, ["plain loop", "loses one"], 1, tmp_path)
+
+
+def test_latencies_are_measured(tmp_path: Path, repository: Path) -> None:
+    told = measure(
+        *(repository, tmp_path, "live", "--frames", "8"),
+        *("--side", "128", "--fps", "50"),
+    )
+    for name in ("plain loop", "ours, threads"):
+        assert re.search(rf"^  {name} +p50 +\d+\.\d ms  p99 +\d+\.\d ms", told, re.M)
+    assert re.search(r"ours / plain loop: p50 \d+\.\d+, p99 \d", told)
+
+
+def test_scaling_is_measured(tmp_path: Path, repository: Path) -> None:
+    told = measure(
+        *(repository, tmp_path, "scaling", "tasks", "--processes", "1"),
+        *("--seconds", "0.5", "--tasks", "300"),
+    )
+    assert len(re.findall(r"^ +\d+ +\d+ +\d+ +\d\.\d\d", told, re.M)) == 4
+    marks = re.findall(r"^ +(\d+) +\d+\.\d MB$", told, re.M)
+    assert marks == ["30", "90", "300"]
