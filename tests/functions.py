@@ -1,5 +1,9 @@
 """Functions that a pipeline imports by name."""
 
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -55,3 +59,16 @@ def shifted(image: Array, value: Any) -> Array:
     """Return the image plus a value: a number, or the sum of several."""
     numbers = value.values() if isinstance(value, dict) else [value]
     return np.asarray(image + np.float32(sum(numbers)))
+
+
+def number(
+    image: Array, fails: Sequence[int] = (), dies: Sequence[int] = ()
+) -> "Literal['value']":
+    """Return the first pixel, in its time; end the process on some, if it may."""
+    time.sleep(0.02)
+    number = int(image[0, 0])
+    if number in dies and multiprocessing.parent_process() is not None:
+        os._exit(1)
+    if number in fails or number in dies:
+        raise ValueError(f"fails on {number}")
+    return cast(Literal["value"], number)

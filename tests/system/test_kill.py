@@ -38,6 +38,12 @@ def test_killed_and_resumed_equals_unbroken(
     assert broken(case, plan, unbroken(case, cache), tmp_path)
 
 
+def test_a_run_that_differs_is_told(tmp_path: Path, cache: Path) -> None:
+    other = unbroken(Case("inline", window=7, every=3), cache)
+    with pytest.raises(AssertionError, match="flat/0 differs in frames 0 to"):
+        broken(Case("inline"), [], other, tmp_path)
+
+
 def test_torn_index_is_repaired_at_the_next_start(tmp_path: Path) -> None:
     pipeline = Case("threads", live=True).write(tmp_path / "pipeline.yaml")
     run = tmp_path / "run"
