@@ -64,6 +64,11 @@ class Parquet:
         """Return the first frame that a table does not have in a full part."""
         return min((parts.next for parts in self._parts), default=0)
 
+    def rewind(self, frame: int) -> None:
+        """Delete the parts from a frame on: skipped frames get their rows late."""
+        for parts in self._parts:
+            parts.rewind(frame)
+
     def take(self, frames: Sequence[Committed]) -> None:
         """Take the rows of frames; write the parts that they fill."""
         for parts in self._parts:
@@ -103,6 +108,15 @@ class _Parts:
         if len(frames) < self._limit:
             return int(found[-1].stem.partition("-")[2])
         return int(frames[-1].as_py()) + 1
+
+    def rewind(self, frame: int) -> None:
+        found = sorted(self._folder.glob("part-*.parquet"))
+        begins = [int(part.stem.partition("-")[2]) for part in found]
+        kept = sum(begin <= frame for begin in begins[1:])
+        # the last one first: what is left is always without a hole
+        for part in reversed(found[kept:]):
+            part.unlink()
+        self.next = self._first = self._begin()
 
     def take(self, frames: Sequence[Committed]) -> None:
         rows: list[Mapping[str, Any]] = []

@@ -20,6 +20,7 @@ from typing import Any
 
 from .errors import ConfigError, RunFolderError, StreamprocError, nearest, one_line
 from .folder import RunFolder, existing
+from .store.lock import is_locked
 
 #: Bytes of one request at most; connections at once; seconds one may be silent.
 _LINE, _CONNECTIONS, _SILENCE = 64 << 10, 32, 60.0
@@ -189,25 +190,24 @@ class Control:
         return int(reply["frame"])
 
     def _ask(self, command: str, **more: object) -> dict[str, Any]:
-        told = _announced(self._folder)
-        host, _, port = told["address"].rpartition(":")
-        request = {"token": told["token"], "command": command, **more}
+        host, port, token = _announced(self._folder)
+        request = {"token": token, "command": command, **more}
         try:
             line = json.dumps(request).encode() + b"\n"
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{command}: {one_line(error)}") from None
         try:
             with (
-                socket.create_connection((host, int(port)), _PATIENCE) as connection,
+                socket.create_connection((host, port), _PATIENCE) as connection,
                 connection.makefile("rb") as replies,
             ):
                 connection.sendall(line)
                 answer = replies.readline()
         except OSError as error:
             raise _not_running(self._folder) from error
-        if not answer:
+        reply = _parsed(answer)
+        if reply is None:
             raise _not_running(self._folder)
-        reply: dict[str, Any] = json.loads(answer)
         if not reply.get("ok"):
             raise ConfigError(str(reply.get("error", "refused")))
         return reply
@@ -229,16 +229,30 @@ def attach(path: str | Path) -> Control:
     return Control(path)
 
 
-def _announced(folder: RunFolder) -> dict[str, Any]:
+def _announced(folder: RunFolder) -> tuple[str, int, str]:
+    """Return host, port and token of the run that is on."""
+    # one that was killed leaves its address, where somebody else may answer by now
+    if not is_locked(folder.lock):
+        raise _not_running(folder)
     try:
-        told: dict[str, Any] = json.loads(folder.control.read_text(encoding="utf-8"))
+        told = json.loads(folder.control.read_text(encoding="utf-8"))
+        host, _, port = told["address"].rpartition(":")
+        return host, int(port), told["token"]
     except FileNotFoundError:
         raise _not_running(folder) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunFolderError(
             f"cannot read {folder.control}: {one_line(error)}"
         ) from None
-    return told
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return a reply; None where it is none."""
+    try:
+        reply = json.loads(line)
+    except ValueError:
+        return None
+    return reply if isinstance(reply, dict) else None
 
 
 def _not_running(folder: RunFolder) -> RunFolderError:

@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ class Follower:
 
     ``tables`` are all saved ones, ``cursor`` is the file that keeps the position of
     an observer which does not know its own, ``failed`` is told, once, what broke.
+    ``back`` is the frame from which all is handed over again, for skipped frames that
+    were analysed late; ``upto`` says up to where that has come, until the end.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class Follower:
         *,
         cursor: Path,
         failed: Callable[[str], None],
+        back: int | None = None,
+        upto: Callable[[], int] = lambda: sys.maxsize,
     ) -> None:
         self.name = name
         self.note: str | None = None
@@ -53,8 +58,10 @@ class Follower:
         self._observer = observer
         self._folder = folder
         wanted = getattr(observer, "tables", None)
-        self._tables = tables if wanted is None else tuple(wanted)
+        # those of later segments are not there while frames are skipped
+        self._tables = tuple(t for t in tables if wanted is None or t in wanted)
         self._cursor = cursor
+        self._back, self._upto = back, upto
         self._failed = failed
         self._next = 0
         self._size = 1
@@ -122,7 +129,8 @@ class Follower:
             ending = self._ending
             self._wake.clear()
             opened = opened or self._open(db, whatever=ending)
-            while opened and not self._given_up and (batch := self._read(db)):
+            upto = sys.maxsize if ending else self._upto()
+            while opened and not self._given_up and (batch := self._read(db, upto)):
                 self._observer.take(batch)
                 self._next = batch[-1].frame + 1
                 self._batches += 1
@@ -142,19 +150,24 @@ class Follower:
         if len(units) < len(self._tables) and not whatever:
             return False
         self._observer.open(self._folder.path, units or None)
+        rewind = getattr(self._observer, "rewind", None)
+        if self._back is not None and rewind is not None:
+            rewind(self._back)
         position = getattr(self._observer, "position", None)
         self._next = position() if position is not None else self._remembered()
+        if self._back is not None:
+            self._next = min(self._next, self._back)
         self._tables = tuple(units)
         return True
 
-    def _read(self, db: sqlite3.Connection) -> list[Committed]:
+    def _read(self, db: sqlite3.Connection, upto: int) -> list[Committed]:
         """Return the next frames of the ledger, as one moment has them."""
         db.execute("BEGIN")
         try:
             frames = db.execute(
                 "SELECT frame, time, state, error FROM frames WHERE frame >= ? "
-                "ORDER BY frame LIMIT ?",
-                (self._next, self._size),
+                "AND frame < ? ORDER BY frame LIMIT ?",
+                (self._next, upto, self._size),
             ).fetchall()
             if not frames:
                 return []
@@ -204,13 +217,16 @@ def _rows(
 
 
 class Observers:
-    """All observers of one run."""
+    """All observers of one run; ``back`` and ``upto`` are those of a later pass."""
 
     def __init__(
         self,
         observers: Sequence[tuple[str, Observer]],
         folder: RunFolder,
         tables: Sequence[str],
+        *,
+        back: int | None = None,
+        upto: Callable[[], int] = lambda: sys.maxsize,
     ) -> None:
         def failed(note: str) -> None:
             folder.log("sink", note)
@@ -223,6 +239,8 @@ class Observers:
                 tables,
                 cursor=folder.path / f".sink-{number}-{name}",
                 failed=failed,
+                back=back,
+                upto=upto,
             )
             for number, (name, observer) in enumerate(observers)
         ]

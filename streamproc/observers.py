@@ -37,11 +37,17 @@ class Observer(Protocol):
     own. It may be slow, hang or raise: the run goes on, says so, and hands over at
     the next ``resume`` what was missed.
 
-    Two things are optional. An attribute ``tables`` names the saved tables it wants
+    Three things are optional. An attribute ``tables`` names the saved tables it wants
     (None: all); there must be such. A method ``position() -> int``, asked after
     `open`, returns the first frame it does not have: needed by whoever holds frames
     back to write them later. Without it the engine counts a frame as delivered once
     `take` returned.
+
+    Where a run skipped frames, ``streamproc resume --skipped`` analyses them late, and
+    hands over all frames again from the first of those on, in order, each once it is
+    complete. A method ``rewind(frame: int)``, called after `open` and before
+    ``position``, is told that frame: what the observer has of it and of later ones
+    holds no more. Without it frames simply come again.
     """
 
     def open(self, path: Path, tables: Mapping[str, Mapping[str, str]] | None) -> None:

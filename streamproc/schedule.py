@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import ConfigError
+import numpy as np
+
+from .errors import ConfigError, one_line
 from .frame import SourceInfo
 from .graph import Step, unknown_step
 from .plan import Plan
@@ -140,7 +142,7 @@ class Schedule:
         """
         with self._one_at_a_time:
             plan = self._plans[-1]
-            asked = _asked(plan, step, name, value)
+            asked = _asked(plan, step, name, _plain(value, f"{step}.{name}"))
             newest = _changed(plan, asked, self._info)
             # checked, and compiled, while frames go on
             _same_outputs(plan, newest, self._info, asked)
@@ -207,6 +209,25 @@ def _settable(step: Step) -> Mapping[str, Any]:
         values = values["parameters"]
     fixed = ("method",) if step.operator == "background" else ()
     return {name: value for name, value in values.items() if name not in fixed}
+
+
+def _plain(value: object, path: str) -> Any:  # of a parameter
+    """Return a value as the table ``parameters`` gives it back: NumPy's as Python's.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be recorded, so a replay would not have it.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: cannot be recorded, got {value!r:.80} ({one_line(error)}); "
+            "give what JSON can hold"
+        ) from None
 
 
 def _asked(plan: Plan, name: str, parameter: str, value: object) -> Change:

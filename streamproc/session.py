@@ -49,6 +49,7 @@ from .store.ledger import Ledger
 from .store.lock import RunLock
 from .store.log import LogReader, RawLog, unrecorded
 from .store.platform import NATIVE
+from .store.repair import Repair
 from .store.space import Space
 from .values import as_table, sql_types
 
@@ -185,6 +186,7 @@ class Run:
         """Take no more frames, finish those admitted; the run then can be resumed."""
         self._ended = self._ended or "drain"
         self._engine.drain()
+        self._change_state("paused", "running")
 
     def stop(self) -> None:
         """End now: what is committed stays, what is admitted stays pending."""
@@ -305,12 +307,17 @@ class Run:
         if self._again:
             ordered = any(segment.ordered for segment in job.plan.segments)
             self._first = self._ledger.first_lacking(in_order=ordered)
-        self._before = self._ledger.get("state") or "running"
+        before = self._ledger.get("before") if self._again else None
+        # a pass that was killed says running: what counts is what it found
+        self._before = before or self._ledger.get("state") or "running"
         self._space = Space(self.folder.path, options.limits.disk_reserve)
         self._sink = self._open_sink()
         plan = self._encoding_plan()
         self._schedule = self._make_schedule(plan)
         admission = self._admission()
+        if self._log is not None:
+            # the parameters of what an earlier session admitted are fixed
+            self._schedule.admitted(self._log.admitted)
         self._repair(resumed)
         self._warm(plan)
         budget = self._budget = Budget(
@@ -319,11 +326,14 @@ class Run:
         )
         if plan.streamed:
             self._outbox = Outbox(self._emit, self._listener_failed)
-        self._observers = Observers(job.observers, self.folder, job.tables)
         self._executor = _executor(options, plan.segments[0].stage, job.graph.source)
         self._read_counters()
         self._ledger.set("saved", json.dumps(list(job.saved)))
-        committer = Committer(
+        if self._skips:
+            # what frames have until a later pass runs the steps in order
+            self._ledger.set("early", json.dumps([o.name for o in plan.outputs]))
+        self._observers = self._make_observers(plan)
+        committer = self._committer = Committer(
             plan,
             self._ledger,
             self._sink,
@@ -339,6 +349,7 @@ class Run:
             committed=self._observers.wake,
             has_log=job.is_logged,
             again=self._again,
+            first=self._first,
         )
         deadline = options.deadline_ms if self._skips else None
         self._engine = Engine(
@@ -367,6 +378,7 @@ class Run:
             # shards from there on are written into once more
             self._ledger.set("synced_upto", str(self._first))
         self._ledger.set("clean", "no")
+        self._ledger.set("before", self._before if self._again else "")
         self._ledger.set("state", "running")
         self._observers.start()
         self._port = ControlPort(self.folder.control, self._commands())
@@ -376,6 +388,24 @@ class Run:
         """Whether frames that find no worker are left for a later pass."""
         skips = self.job.options.on_overload == "skip"
         return skips and self.job.is_logged and not self._again
+
+    def _make_observers(self, plan: Plan) -> Observers:
+        """Return the observers; in a later pass they go back to its first frame.
+
+        That frame is remembered until they have all: a pass may be killed before.
+        """
+        late = self._ledger.get("late")
+        back = int(late) if late else None
+        if self._again:
+            back = self._first if back is None else min(back, self._first)
+            self._ledger.set("late", str(back))
+        return Observers(
+            self.job.observers,
+            self.folder,
+            [output.name for output in plan.tables],
+            back=back,
+            upto=lambda: self._committer.upto if self._again else sys.maxsize,
+        )
 
     def _make_schedule(self, plan: Plan) -> Schedule:
         """Return which parameters hold for which frames, as the ledger has them."""
@@ -418,7 +448,8 @@ class Run:
 
         plan = self.job.plan.without_order() if self._skips else self.job.plan
         encoders = {}
-        for output in plan.images:
+        # the store knows those of later segments too: a pass may have begun them
+        for output in self.job.plan.images:
             encoder = self._sink.encoder(output.name, output.kind, output.axes)
             if output.name == "source" and self.job.is_logged:
                 encoder = partial(encoder, first_level=1)
@@ -491,17 +522,7 @@ class Run:
         since = 0
         if ledger.query("SELECT count(*) FROM chunks")[0][0] > _CHECK_ALL:
             since = int(ledger.get("synced_upto") or 0)
-        rows = (
-            ChunkRow(*row)
-            for row in ledger.query(
-                "SELECT * FROM chunks WHERE frame >= ? ORDER BY array, frame, chunk",
-                (since - 255,),
-            )
-        )
-        times = ledger.query(
-            "SELECT frame, time FROM frames WHERE frame >= ? ORDER BY frame", (since,)
-        )
-        repair = self._sink.recover(rows, times, since)
+        repair = self._recover(since)
         if self._log is not None:
             logged = self._log_writer.recover(self._log.rows(), since)
             if self._drops_log:
@@ -519,6 +540,21 @@ class Run:
             if found:
                 ledger.event("repair", f"{what}: {found}")
                 self.folder.log("repair", f"{what}: {found}")
+
+    def _recover(self, since: int) -> Repair:
+        """Make the store show what the ledger has from a frame on, and no more."""
+        rows = (
+            ChunkRow(*row)
+            for row in self._ledger.query(
+                "SELECT * FROM chunks WHERE frame >= ? ORDER BY array, frame, chunk",
+                (since - 255,),
+            )
+        )
+        times = self._ledger.query(
+            "SELECT frame, time FROM frames WHERE frame >= ? ORDER BY frame", (since,)
+        )
+        repair: Repair = self._sink.recover(rows, times, since)
+        return repair
 
     def _warm(self, plan: Plan) -> None:
         """Compile kernels before the first frame, and make the tables known by then."""
@@ -640,6 +676,8 @@ class Run:
             if isinstance(self._engine.failure, StoreError):
                 self._sink.abandon()
             else:
+                if self._committer.has_withdrawn:
+                    self._recover(self._first)
                 self._sink.close(frames)
                 if self._log is not None:
                     self._log.close(frames)
@@ -650,6 +688,8 @@ class Run:
                 settled = counters.admitted - counters.pending
                 self._ledger.set("synced_upto", str(settled))
             self._observers.close()
+            if not self._observers.notes:
+                self._ledger.set("late", "")
             self._record_end()
         except (StreamprocError, OSError, sqlite3.Error) as error:
             self._state, self._reason = "stopped", self._reason or one_line(error)
@@ -681,6 +721,7 @@ class Run:
         with self._ledger.transaction():
             self._ledger.set("admitted", str(self._admitted))
             self._ledger.set("state", self._state_in_ledger)
+            self._ledger.set("before", "")
             reason = self._last_reason if self._again else ""
             self._ledger.set("reason", self._reason or reason)
             went_on = self.metrics.committed_here > 0

@@ -72,3 +72,23 @@ def number(
     if number in fails or number in dies:
         raise ValueError(f"fails on {number}")
     return cast(Literal["value"], number)
+
+
+def slow(image: Array, seconds: float = 0.004) -> Array:
+    """Return the image, later: more than a worker can do while a camera goes on."""
+    time.sleep(seconds)
+    return np.asarray(image)
+
+
+def picky(image: Array) -> Array:
+    """Return the image, later; fail on about one frame in nine."""
+    if int(image.astype(np.int64).sum()) % 9 == 0:
+        raise ValueError("one in nine")
+    return slow(image)
+
+
+def odd_total_fails(image: Array, total: dict[str, Any]) -> Array:
+    """Return pixels that depend on an ordered value; fail at one in six."""
+    if total["total"] % 6 == 3:
+        raise ValueError("not this total")
+    return plus_total(image, total)

@@ -12,6 +12,7 @@ import streamproc as sp
 from streamproc import follower
 from streamproc.observers import Observer
 from tests.arrays import Arrays, noise, segmented, simulated, wait_for
+from tests.functions import slow
 from tests.listeners import Broken, Careful, Hanging, Knowing
 
 
@@ -170,6 +171,58 @@ def test_a_slow_one_delays_no_commit_and_holds_little(tmp_path: Path) -> None:
     assert report.frames.done >= 300
     assert numbers(path) == list(range(report.frames.done))
     assert max(map(len, Careful.taken[path])) <= 64
+
+
+def skipping(to: Path, sinks: list[Any]) -> int:
+    """Run a pipeline that skips frames; return the first of them."""
+    simulation = {"frames": 60, "shape": [64, 64], "fps": 400.0, "live": True}
+    raw = sp.open({"simulation": simulation})
+    cells = raw.map(slow).threshold().label().measure(raw)
+    sp.run(
+        {"cells": cells, "n": cells.running_count()},
+        to,
+        on_overload="skip",
+        sinks=sinks,
+    )
+    frames = sp.load(to).frames
+    return int(frames.frame[frames.state == "skipped"].min())
+
+
+def test_late_frames_come_again_in_order(tmp_path: Path) -> None:
+    """From the first frame of the pass on, each once it is complete."""
+    path = tmp_path / "run"
+    skipping(path, ["careful", {"knowing": {"tables": ["cells"]}}])
+    before = [frame for batch in Careful.taken.pop(path) for frame in batch]
+    assert {frame.state for frame in before} == {"done", "skipped"}
+    assert all(set(frame.tables) <= {"cells"} for frame in before)
+    report = sp.resume(path, skipped=True)
+    assert isinstance(report, sp.Report)
+    assert report.notes == ()
+    late = [frame for batch in Careful.taken[path] for frame in batch]
+    assert {frame.state for frame in late} == {"done"}
+    assert sorted(f.frame for f in late) == sorted(2 * list(range(60)))
+    for name, table in sp.load(path).tables.items():
+        rows = [row for f in late for row in f.tables.get(name, ())]
+        assert len(rows) == len(table) * (2 if name == "cells" else 1)
+    sp.resume(path)
+    more = [frame.frame for batch in Careful.taken[path] for frame in batch][120:]
+    assert more == list(range(3, 60))  # who says that it stands at 3
+
+
+def test_a_broken_one_gets_the_late_frames_at_the_next_resume(tmp_path: Path) -> None:
+    """Its place was behind the frames that came late, and it never got them."""
+    path = tmp_path / "run"
+    skipping(path, [{"broken": 70}])
+    Careful.taken.pop(path)
+    document = (path / "pipeline.yaml").read_text()
+    (path / "pipeline.yaml").write_text(document.replace("at: 70", "at: 5"))
+    report = sp.resume(path, skipped=True)
+    assert isinstance(report, sp.Report)
+    assert report.notes[0].startswith("sink 'broken' failed")
+    sp.resume(path)
+    late = [frame for batch in Careful.taken[path] for frame in batch]
+    assert {frame.state for frame in late} == {"done"}
+    assert {frame.frame for frame in late} == set(range(60))
 
 
 def test_many_rows_make_small_batches(

@@ -107,16 +107,27 @@ def _replay(
 
 def _say_equal(path: Path, to: Path) -> int:
     from ..equality import compare_ledgers
+    from ..verify import verify
 
-    found = compare_ledgers(path, to)
+    found, stored = compare_ledgers(path, to), verify(path)
     checked = f"{found.frames:,} frames, {len(found.outputs)} outputs"
     if found.skipped:
         checked += f"; {found.skipped:,} frames were skipped, and have no result yet"
-    for text in found.told[:_SHOWN]:
+    if found.pending:
+        checked += f"; {found.pending:,} frames are pending, and have no result yet"
+    for text in [*found.told, *stored.problems][:_SHOWN]:
         print(text)
     if not found.is_equal:
         raise Stopped(
-            ERROR, f"{found.differing:,} frames differ from their replay ({checked})"
+            ERROR,
+            f"{found.differing:,} frames differ from their replay ({checked}); "
+            f"{found.told[0]}",
+        )
+    if not stored.is_sound:
+        raise Stopped(
+            ERROR,
+            f"the ledger equals its replay ({checked}), the store does not; "
+            f"{stored.problems[0]}",
         )
     print(f"equal to its replay: {checked}")
     return OK

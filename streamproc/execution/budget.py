@@ -37,7 +37,7 @@ class Budget:
     def try_acquire(self, nbytes: int) -> bool:
         """Take room for one frame if there is some; never wait."""
         with self._condition:
-            if self._closed or (self._frames and self._full(nbytes)):
+            if self._frames and self._full(nbytes):
                 return False
             self._frames += 1
             self._grow(nbytes)

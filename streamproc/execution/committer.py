@@ -52,7 +52,7 @@ class Committer:
     to which frame the raw log is no longer needed. ``guard`` is called before anything
     is written; it raises where the run folder is no longer ours. ``has_log`` says that
     the run has a raw log of its own, ``again`` that it is a later pass, whose frames
-    may have a row.
+    may have a row, ``first`` where it begins.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Committer:
         committed: Callable[[], None] | None = None,
         has_log: bool = False,
         again: bool = False,
+        first: int = 0,
     ) -> None:
         self.frame_bytes = frame_bytes
         self._plan = plan
@@ -88,6 +89,10 @@ class Committer:
         self._guard = guard
         self._has_log = has_log
         self._again = again
+        #: behind the last frame that this session has committed
+        self.upto = first
+        #: a frame that was done has failed: what is stored of it is to be hidden
+        self.has_withdrawn = False
         self._summary = Summary(known_summary)
         self._gaps: list[Gap] = []
         self._tables: dict[str, tuple[str, ...]] = {}
@@ -132,6 +137,7 @@ class Committer:
             self._append(entry, chunks, group)
         fresh = [entry for entry in entries if not entry.is_settled]
         if not fresh:
+            self._pass(entries)
             return len(entries)
         self._sink.flush()
         self._sink.publish()
@@ -140,12 +146,17 @@ class Committer:
             self._record(entry, group, added, now, clock)
         self._finish(entries, group, added, now)
         self._ledger.commit(group)
+        self._pass(entries)
         self._count(fresh, added)
         self._tell(fresh)
         seconds = self._metrics.seconds
         elapsed = time.perf_counter() - start
         seconds["commit"] = seconds.get("commit", 0.0) + elapsed
         return len(entries)
+
+    def _pass(self, entries: Sequence["Entry"]) -> None:
+        if entries:
+            self.upto = entries[-1].ref.frame + 1
 
     def finish(self, *, complete: bool) -> None:
         """Record what came after the last group: gaps, tables without a row."""
@@ -156,7 +167,8 @@ class Committer:
             group.summary = self._summary.add(time.time(), added)
             self._ledger.commit(group)
             self._count([], added)
-        if complete:
+        # skipped frames may still say which columns there are
+        if complete and not self._metrics.counters.skipped:
             for output in self._plan.tables:
                 if output.name not in self._tables:
                     with suppress(FrameError):  # it exists, with more columns
@@ -202,6 +214,7 @@ class Committer:
         if ref.fate == "done":
             # computed again for what it lacks: its row stays, with its times
             if failed:
+                self.has_withdrawn = True
                 group.failed.append((ref.frame, entry.error or ""))
                 added.done, added.failed = added.done - 1, added.failed + 1
             else:

@@ -184,6 +184,8 @@ class Engine:
             self._budget.make_room(self._executor.appetite)
             if not self._budget.acquire(nbytes):
                 return None
+        elif self._stopping:
+            return None  # it stays pending: nobody decided to skip it
         elif not self._may_begin(self._pace, ref, nbytes):
             return Entry(ref, 0, {}, is_skipped=True)
         return Entry(ref, nbytes, self._windows.values(ref.frame))

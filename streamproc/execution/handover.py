@@ -1,6 +1,7 @@
 """Admitted frames between the raw log and the analysis, which may be far behind."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -32,7 +33,7 @@ class Handover:
         self._items: deque[FrameRef] = deque()
         self._gaps: deque[Gap] = deque()
         #: frames that were handed on, or were there before
-        self._known = log.admitted
+        self._known = self._before = log.admitted
         #: where to go on reading the journal; None while all that waits is in memory
         self._behind: Mark | None = log.first
         self._has_ended = False
@@ -85,6 +86,10 @@ class Handover:
         if self._behind is not None:
             count = min(_MOST, self._known - self._behind.frame)
             refs, self._behind = self._log.reader.read(self._behind, count)
+            now = time.time()
+            for ref in refs:
+                if ref.frame >= self._before:  # it waits since it was admitted
+                    ref.clock -= max(0.0, now - ref.admitted_at)
             self._items.extend(refs)
             if self._behind.frame == self._known:
                 self._behind = None

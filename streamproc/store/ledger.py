@@ -214,10 +214,14 @@ class Ledger:
                 "UPDATE frames SET state='failed', error=?, hash='{}' WHERE frame=?",
                 (error, frame),
             )
-            for table in self._columns:
+            for (table,) in self.query('SELECT DISTINCT "table" FROM columns'):
                 self._db.execute(
                     f"DELETE FROM {_quoted(table)} WHERE frame=?", (frame,)
                 )
+            # the raw log keeps what came from the camera
+            self._db.execute(
+                "DELETE FROM chunks WHERE frame=? AND array != 'source/0'", (frame,)
+            )
 
     def _insert_gaps(self, gaps: Iterable[Gap]) -> None:
         self._db.executemany(

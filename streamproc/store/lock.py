@@ -99,8 +99,8 @@ class RunLock:
 def taken_over(folder: Path) -> RunFolderError:
     """Return the error of a run whose folder another process goes on with."""
     return RunFolderError(
-        f"another process took over run folder {folder}; this one records nothing more, "
-        "wait for the other's end"
+        f"another process took over run folder {folder}; this one records nothing "
+        "more, wait for the other's end"
     )
 
 

@@ -16,7 +16,9 @@ import yaml
 from streamproc.sinks.parquet import Parquet
 
 import streamproc as sp
+from streamproc.config import parse
 from streamproc.observers import Committed
+from streamproc.runs import start_pipeline
 from tests.arrays import Arrays, noise, segmented, simulated
 
 PIPELINE: dict[str, Any] = {
@@ -252,3 +254,57 @@ def test_pyarrow_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ):
         sp.run({"x": labels, "cells": cells}, tmp_path / "run", sinks=["parquet"])
     assert not (tmp_path / "run").exists()
+
+
+def test_rewound_it_forgets_what_comes_again(tmp_path: Path) -> None:
+    units = {"t": {"frame": "", "label": "", "x": "px"}}
+
+    def frames(*lacking: int) -> list[Committed]:
+        row = {"label": 1, "x": 0.5}
+        return [
+            Committed(n, None, "done", None, {"t": [{"frame": n, **row}]})
+            if n not in lacking
+            else Committed(n, None, "skipped")
+            for n in range(20)
+        ]
+
+    def written(to: Path, given: list[Committed], back: int | None = None) -> None:
+        sink = Parquet(rows=4)
+        sink.open(to, units)
+        if back is not None:
+            sink.rewind(back)
+            assert sink.position() <= back
+        sink.take([f for f in given if f.frame >= sink.position()])
+        sink.flush()
+        sink.close()
+
+    whole = tmp_path / "whole"
+    written(whole, frames())
+    for back in range(20):
+        written(tmp_path / str(back), frames(*range(back, 20, 3)))
+        written(tmp_path / str(back), frames(), back)
+        assert contents(tmp_path / str(back)) == contents(whole)
+
+
+def test_skipped_frames_get_their_rows_late(tmp_path: Path) -> None:
+    """Parquet had passed them when the later pass completed them."""
+    slow = {"map": {"function": "tests.functions:slow"}}
+    given = {
+        **PIPELINE,
+        "source": {"simulation": {"frames": 90, "shape": [128, 128], "fps": 400.0}},
+        "graph": {"late": slow, **PIPELINE["graph"]},
+        "limits": {"disk_reserve": "100MB"},
+    }
+    given["graph"]["cells"] = {"measure": {"intensity": "source"}, "of": "nuclei"}
+    for name, more in {"whole": {}, "run": {"on_overload": "skip"}}.items():
+        start_pipeline(parse({**given, **more}), tmp_path / name).wait()
+    run = tmp_path / "run"
+    assert sp.load(run).status()["skipped"] > 0
+    assert len(pd.read_parquet(run / "parquet/cells")) == len(
+        sp.load(run).tables["cells"]
+    )
+    report = sp.resume(run, skipped=True)
+    assert isinstance(report, sp.Report)
+    assert report.notes == ()
+    assert contents(run) == contents(tmp_path / "whole")
+    assert_as_by_sql(run)
