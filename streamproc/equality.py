@@ -26,8 +26,8 @@ class Comparison:
 
     ``frames`` were compared, all but those that the first run has not analysed (yet):
     ``skipped`` ones, and ``pending`` ones without a row. ``outputs`` maps the names
-    that both saved to the number of frames in which they differ, ``told`` says the first
-    differences in words.
+    that both saved to the number of frames in which they differ, ``told`` says the
+    first differences in words.
     """
 
     frames: int = 0
