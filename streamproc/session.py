@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from .config import Options
 from .control import ControlPort
 from .errors import (
     ConfigError,
+    FrameError,
     RunFolderError,
     StoreError,
     StreamprocError,
@@ -36,7 +38,7 @@ from .execution.protocol import Executor
 from .execution.threads import Threads
 from .folder import RunFolder, status
 from .follower import Observers
-from .frame import Source
+from .frame import FrameRef, Source
 from .job import Job
 from .metrics import Metrics
 from .plan import Plan, Segment
@@ -350,6 +352,7 @@ class Run:
             has_log=job.is_logged,
             again=self._again,
             first=self._first,
+            raw=self._raw,
         )
         deadline = options.deadline_ms if self._skips else None
         self._engine = Engine(
@@ -425,8 +428,6 @@ class Run:
         store, job = self.job.options.store, self.job
         info = job.info
         if job.total != info.frames:
-            from dataclasses import replace
-
             info = replace(info, frames=job.total)
         sink = load("sinks", "ome-zarr")(
             self.folder.images,
@@ -444,8 +445,6 @@ class Run:
 
     def _encoding_plan(self) -> Plan:
         """Return the plan with the sink's encoders in its stages."""
-        from dataclasses import replace
-
         plan = self.job.plan.without_order() if self._skips else self.job.plan
         encoders = {}
         # the store knows those of later segments too: a pass may have begun them
@@ -454,6 +453,7 @@ class Run:
             if output.name == "source" and self.job.is_logged:
                 encoder = partial(encoder, first_level=1)
             encoders[output.name] = encoder
+        self._encode_source: Any = encoders.get("source")
         segments = [
             Segment(
                 stage=replace(
@@ -508,6 +508,19 @@ class Run:
         """The raw log that is the source: its frames keep their numbers and times."""
         log = getattr(self.job.graph.source, "log", None)
         return log if isinstance(log, LogReader) else None
+
+    def _raw(self, ref: FrameRef) -> Mapping[str, Any]:
+        """Return the pixels of a frame that failed in a replay, encoded.
+
+        The log that is replayed has them: so has the array, as in the live run.
+        """
+        if self._replayed is None or not self.job.saves_source or ref.error is not None:
+            return {}
+        try:
+            encoded = self._encode_source(ref.resolve())
+        except FrameError:
+            return {}
+        return {"source": replace(encoded, levels=encoded.levels[:1])}
 
     def _repair(self, resumed: bool) -> None:
         """Bring the store in line with the ledger after whatever ended the last run."""
@@ -675,6 +688,8 @@ class Run:
             frames = self._frames_at_end()
             if isinstance(self._engine.failure, StoreError):
                 self._sink.abandon()
+                if self._log is not None:
+                    self._log.abandon()
             else:
                 if self._committer.has_withdrawn:
                     self._recover(self._first)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streamproc.errors import FrameError
-from streamproc.frame import Gap
+from streamproc.frame import FrameRef, Gap
 from streamproc.metrics import Added, Metrics, Summary
 from streamproc.plan import Plan
 from streamproc.store.ledger import FrameRow, Group, Ledger
@@ -52,7 +52,8 @@ class Committer:
     to which frame the raw log is no longer needed. ``guard`` is called before anything
     is written; it raises where the run folder is no longer ours. ``has_log`` says that
     the run has a raw log of its own, ``again`` that it is a later pass, whose frames
-    may have a row, ``first`` where it begins.
+    may have a row, ``first`` where it begins. ``raw`` encodes what is kept of a frame
+    that failed.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Committer:
         has_log: bool = False,
         again: bool = False,
         first: int = 0,
+        raw: Callable[[FrameRef], Mapping[str, Any]] = lambda ref: {},
     ) -> None:
         self.frame_bytes = frame_bytes
         self._plan = plan
@@ -89,6 +91,7 @@ class Committer:
         self._guard = guard
         self._has_log = has_log
         self._again = again
+        self._raw = raw
         #: behind the last frame that this session has committed
         self.upto = first
         #: a frame that was done has failed: what is stored of it is to be hidden
@@ -176,8 +179,10 @@ class Committer:
 
     def _store(self, entry: "Entry") -> list[Any]:
         """Take one frame's images and the columns of its rows, or make it failed."""
-        if entry.error is not None or entry.is_skipped:
+        if entry.is_skipped:
             return []
+        if entry.error is not None:
+            return self._sink.append_all(entry.ref.frame, self._raw(entry.ref))
         try:
             for name, saved in entry.rows.items():
                 columns = tuple(saved.types)
@@ -189,18 +194,18 @@ class Committer:
             return self._sink.append_all(entry.ref.frame, entry.encoded)
         except FrameError as error:
             entry.error, entry.exception = str(error), error
-            return []
+            return self._sink.append_all(entry.ref.frame, self._raw(entry.ref))
 
     def _append(self, entry: "Entry", chunks: list[Any], group: Group) -> None:
         """Add one frame's chunks and rows to the group."""
         ref = entry.ref
         if self._has_log and isinstance(ref.address, LogAddress):
             group.chunks += ref.address.record.chunks
+        group.chunks += chunks
         if entry.error is not None:
             entry.rows.clear()
             entry.hashes.clear()
         else:
-            group.chunks += chunks
             for name, saved in entry.rows.items():
                 group.rows.setdefault(name, []).extend(saved.rows)
         self._sink.record_time(ref.frame, ref.time)

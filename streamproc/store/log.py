@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -343,3 +343,9 @@ class RawLog:
         """Close journal and shards, the array trimmed to ``frames``."""
         self._file.close()
         self._writer.close(frames)
+
+    def abandon(self) -> None:
+        """Close the files without writing anything more, after a failure."""
+        with suppress(OSError):
+            self._file.close()
+        self._writer.abandon()
