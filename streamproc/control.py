@@ -115,7 +115,7 @@ class ControlPort:
             request = None
         if not isinstance(request, dict):
             return _refused("a request is one JSON object in one line"), False
-        token = str(request.get("token", "")).encode()
+        token = str(request.get("token", "")).encode(errors="replace")
         if not hmac.compare_digest(token, self._token.encode()):
             return _refused("wrong token; RUN/run.json has it"), False
         name = request.get("command")

@@ -1,4 +1,4 @@
-"""Parameters that change between two frames: refused or exact, on every kind of step."""
+"""Parameters that change between two frames: exact or refused, on any step."""
 
 import contextlib
 import json
@@ -109,7 +109,7 @@ def test_a_value_holds_from_its_frame_on(
             "smooth",
             "sgma",
             1,
-            r"step 'smooth' \(gaussian\) has no parameter 'sgma' tha",
+            r"step 'smooth' \(gaussian\) has no parameter 'sgma' t",
         ),
         ("smooth", "sigma", -1, r"smooth\.sigma|sigma must be"),
         ("smooth", "sigma", "much", r"sigma must be"),
