@@ -152,9 +152,11 @@ def test_a_silent_one_is_sent_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "_SILENCE", 0.05)
-    with closing(_Port(tmp_path)) as port:
-        with socket.create_connection(port.address, 60) as connection:
-            assert connection.recv(1) == b""
+    with (
+        closing(_Port(tmp_path)) as port,
+        socket.create_connection(port.address, 60) as connection,
+    ):
+        assert connection.recv(1) == b""
 
 
 class _Port(control.ControlPort):
@@ -256,7 +258,7 @@ def test_set_between_two_frames(run: sp.Run) -> None:
     assert frame >= 5
     rows = sp.load(run.path).parameters
     assert rows.iloc[-1].tolist() == [frame, "smooth", "sigma", "2"]
-    with pytest.raises(sp.ConfigError, match="mask.method is not adjustable; the p"):
+    with pytest.raises(sp.ConfigError, match=r"mask\.method is not adjustable; the p"):
         attached.set("mask", "method", "li")
     with pytest.raises(sp.ConfigError, match="sigma must be"):
         attached.set("smooth", "sigma", -1)
@@ -269,7 +271,7 @@ def test_nothing_is_adjustable_from_outside_unless_listed(tmp_path: Path) -> Non
     smooth = simulated(None, live=True).gaussian(sigma=1, name="smooth")
     run = sp.start({"m": smooth.threshold()}, tmp_path / "run")
     with pytest.raises(
-        sp.ConfigError, match="smooth.sigma is not adjustable; list it under 'adjust"
+        sp.ConfigError, match=r"smooth\.sigma is not adjustable; list it under 'adjust"
     ):
         sp.attach(run.path).set("smooth", "sigma", 2)
     assert run.set("smooth", "sigma", 2) >= 0  # whoever started it may
@@ -281,7 +283,7 @@ def test_nothing_is_adjustable_from_outside_unless_listed(tmp_path: Path) -> Non
 
 
 def test_nobody_to_attach_to(tmp_path: Path) -> None:
-    with pytest.raises(sp.RunFolderError, match="no run folder '.*nope'"):
+    with pytest.raises(sp.RunFolderError, match=r"no run folder '.*nope'"):
         sp.attach(tmp_path / "nope")
     with pytest.raises(sp.RunFolderError, match="is no run folder"):
         sp.attach(tmp_path)
