@@ -1,5 +1,6 @@
 """Frames of the raw log of a live run: what the camera gave, to be analysed again."""
 
+import json
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, ClassVar
 
 from streamproc.errors import FrameError, SourceError, StreamprocError
 from streamproc.folder import existing
-from streamproc.frame import Frame, Gap, SourceInfo, Unreadable
+from streamproc.frame import Frame, FrameRef, Gap, SourceInfo, Unreadable
 from streamproc.reading import gaps, source_info
 from streamproc.store.layout import ArrayLayout
 from streamproc.store.log import LogReader, Mark, read_journal
@@ -83,7 +84,9 @@ class Log:
             try:
                 yield self.read(index)
             except FrameError as error:
-                yield Unreadable(index, str(error))
+                ref = self._ref(index)
+                metadata = json.loads(ref.metadata or "{}")
+                yield Unreadable(ref.source_index, str(error), ref.time, metadata)
 
     def read(self, index: int) -> Frame:
         """Return the frame at ``index``, from any thread.
@@ -95,10 +98,14 @@ class Log:
         """
         if not 0 <= index < len(self._ends) - 1:
             raise FrameError(f"no frame {index}; there are {len(self._ends) - 1}")
-        (ref,), _ = self.log.read(Mark(index, self._ends[index]), 1)
+        ref = self._ref(index)
         if ref.error is not None or ref.address is None:
             raise FrameError(ref.error or "unreadable")
         return ref.address.read()
+
+    def _ref(self, index: int) -> FrameRef:
+        (ref,), _ = self.log.read(Mark(index, self._ends[index]), 1)
+        return ref
 
     def stop(self) -> None:
         """Do nothing: what was recorded ends by itself."""

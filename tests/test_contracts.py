@@ -81,6 +81,24 @@ def _reader(folder: Path) -> Source:
     return plugins.make_source({"pims": given})
 
 
+def _log(folder: Path) -> Source:
+    import streamproc as sp
+
+    if not (folder / "run").exists():
+        camera = sp.open({"simulation": {"shape": [48, 64], "fps": None}})
+        sp.run({"mask": camera.threshold()}, folder / "run", frames=6)
+    return plugins.make_source({"log": str(folder / "run")})
+
+
+def _cut_log(folder: Path) -> Source:
+    _log(folder).close()
+    (shard,) = (folder / "run/images.ome.zarr/source/0").glob("c.*")
+    content = bytearray(shard.read_bytes())
+    content[2 * 48 * 64 * 2 + 4096] ^= 1
+    shard.write_bytes(content)
+    return plugins.make_source({"log": str(folder / "run")})
+
+
 def _zarr(folder: Path) -> Source:
     path = folder / "stack.zarr"
     if not path.exists():
@@ -130,6 +148,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "czi": _real("czi", "neubias_formats/xyz__multiple_images.czi"),
     "files": _tiff,
     "files: pictures": _pictures,
+    "log": _log,
     "nd2": _real("nd2", "pims_formats/cluster.nd2"),
     "npz": _npz,
     "pims": _real("pims", "pims_formats/sample_norpix6.seq"),
@@ -142,6 +161,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 DAMAGED: dict[str, Callable[[Path], Source]] = {
     "files": _cut_tiff,
     "files: pictures": _damaged,
+    "log": _cut_log,
     "video": _cut_video,
     "zarr": _torn_zarr,
 }
