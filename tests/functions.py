@@ -74,6 +74,11 @@ def number(
     return cast(Literal["value"], number)
 
 
+def lift(image: Array, *, by: int = 1) -> Array:
+    """Return the image with ``by`` added: an operator as a plugin brings it."""
+    return np.asarray(image + np.uint16(by))
+
+
 def slow(image: Array, seconds: float = 0.004) -> Array:
     """Return the image, later: more than a worker can do while a camera goes on."""
     time.sleep(seconds)

@@ -210,11 +210,34 @@ def test_refused_in_one_line(tmp_path: Path, command: Command) -> None:
         "",
         "streamproc: error: no run folder 'nope'\n",
     )
+    _, _, error = command("replay", "nope/run", "--verify")
+    assert error == "streamproc: error: no run folder 'nope/run'\n"
     code, _, error = command("replay", "gone", "--verify", "--pipeline", "p.yaml")
     assert code == 2
     assert "--verify repeats the recorded graph, --pipeline runs another" in error
     assert not list(tmp_path.glob(".replay-*"))
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_from_within_and_a_folder_that_cannot_be_written(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replay of "." went into the run folder."""
+    start(tmp_path / "run").wait()
+    monkeypatch.chdir(tmp_path / "run")
+    before = sorted(tmp_path.iterdir())
+    _, out, error = command("replay", ".", "--verify")
+    assert out == EQUAL, error
+
+    def full(*arguments: object, **more: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
+    code, _, error = command("replay", ".", "--verify")
+    assert code == 2
+    assert "cannot write beside" in error
+    assert error.endswith("run: Permission denied; give --to\n")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_function_that_nobody_can_import(tmp_path: Path, command: Command) -> None:

@@ -98,6 +98,31 @@ def test_a_value_holds_from_its_frame_on(
     assert frame == 300 or old[frame] != new[frame]
 
 
+def test_an_operator_of_a_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "packages" / "lifts-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: lifts\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[streamproc.operators]\nlift = tests.functions:lift\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    raw = simulated(300)
+    run = sp.start({"source": raw, "up": raw.apply("lift", by=2)}, tmp_path / "run")
+    wait_for(run, 20)
+    run.pause()
+    with pytest.raises(sp.ConfigError, match=r"by must be .*, got 1\.5"):
+        run.set("lift", "by", 1.5)
+    frame = run.set("lift", "by", 7)
+    run.resume()
+    run.wait()
+    images = sp.load(tmp_path / "run").images
+    for number in (0, frame - 1, min(frame, 299), 299):
+        lifted = np.asarray(images["up"][number]) - np.asarray(images["source"][number])
+        assert set(lifted.ravel()) == {7 if number >= frame else 2}
+
+
 # --- refused -------------------------------------------------------------------------
 
 

@@ -45,8 +45,12 @@ def replay(
     executor: ExecutorOption = None,
 ) -> int:
     """Run a recorded graph again on the frames of a run, and compare."""
-    from ..folder import new_folder
+    from ..folder import existing, new_folder
     from ..signals import Signals
+
+    existing(path)
+    # "." has neither a name nor a folder beside it
+    path = path.absolute()
 
     if verify and pipeline is not None:
         raise ConfigError(
