@@ -514,7 +514,8 @@ class Run:
 
         The log that is replayed has them: so has the array, as in the live run.
         """
-        if self._replayed is None or not self.job.saves_source or ref.error is not None:
+        is_replay = self._replayed is not None and not self.job.is_logged
+        if not is_replay or not self.job.saves_source or ref.error is not None:
             return {}
         try:
             encoded = self._encode_source(ref.resolve())

@@ -79,7 +79,7 @@ def lift(image: Array, *, by: int = 1) -> Array:
     return np.asarray(image + np.uint16(by))
 
 
-def slow(image: Array, seconds: float = 0.004) -> Array:
+def slow(image: Array, seconds: float = 0.012) -> Array:
     """Return the image, later: more than a worker can do while a camera goes on."""
     time.sleep(seconds)
     return np.asarray(image)
