@@ -1,0 +1,65 @@
+"""The executor that a run asks for, and what this process is set to while it is on."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from .config import Options
+from .execution.inline import Inline
+from .execution.protocol import Executor
+from .execution.threads import Threads
+from .frame import Source
+from .stage import Stage
+
+#: Threads that run pure Python must not keep a commit waiting for the GIL.
+_SWITCH_INTERVAL = 0.0005
+
+
+def make_executor(options: Options, stage: Stage | None, source: Source) -> Executor:
+    """Return the executor; ``stage`` and ``source`` are what its workers get ready for.
+
+    dask is imported only where it is asked for.
+    """
+    if options.executor_name == "inline":
+        return Inline()
+    parameters = options.executor_parameters
+    if options.executor_name == "threads":
+        return Threads(parameters["workers"] or available_cores())
+    from .execution.cluster import ClusterOptions
+    from .execution.dask import Dask
+
+    return Dask(
+        ClusterOptions(**parameters), available_cores(), stage=stage, source=source
+    )
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def quick_switching() -> Iterator[None]:
+    """Let a thread that waits for the GIL have it soon, while a run is on."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _SWITCH_INTERVAL))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def single_threaded_opencv() -> Iterator[None]:
+    """Keep OpenCV from starting threads beside ours."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
