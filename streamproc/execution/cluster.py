@@ -17,7 +17,9 @@ import dask
 from distributed import Client, LocalCluster, performance_report
 from distributed.core import rpc
 from distributed.deploy.spec import SpecCluster
+from distributed.scheduler import DEFAULT_EXTENSIONS
 from distributed.security import Security
+from distributed.spans import SpanMetadata, SpansSchedulerExtension
 
 from streamproc.errors import ConfigError, ExecutorError, one_line
 
@@ -71,6 +73,13 @@ class ClusterOptions:
     insecure: bool = False
     timeout: float | None = None
     performance_report: str | None = None
+
+
+class _Spans(SpansSchedulerExtension):
+    """Spans that do not grow: dask's note one entry for every task ever submitted."""
+
+    def observe_tasks(self, tss: Any, code: Any, span_metadata: Any) -> Any:
+        return super().observe_tasks(tss, code, SpanMetadata(collections=[]))
 
 
 class _Local(LocalCluster):
@@ -135,6 +144,7 @@ class Cluster:
                 scheduler_kwargs={
                     "dashboard": False,
                     "dashboard_address": "127.0.0.1:0",
+                    "extensions": {**DEFAULT_EXTENSIONS, "spans": _Spans},
                 },
                 silence_logs=logging.CRITICAL,
                 preload=["streamproc.execution.remote"],

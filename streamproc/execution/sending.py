@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from dask.utils import key_split
 from distributed import Client
 
 from streamproc.errors import ExecutorError, SourceError, one_line
@@ -21,6 +22,9 @@ from .remote import BEGUN, Parcel, View, Wire, average, keep, run_batch, warm
 
 #: Seconds that workers may take to get ready, before frames come anyway.
 _WARM = 30.0
+
+#: Keys after which dask's memory of them is cleared: it holds 100,000, for nothing.
+_FORGET = 4096
 
 
 class Sender:
@@ -121,6 +125,8 @@ class Sender:
         """Return a new key, and the token that tells of its task."""
         # one prefix per kind: a scheduler keeps each for ever
         number = next(self._numbers)
+        if number % _FORGET == 0:
+            key_split.cache_clear()
         return (f"{self._run}-{kind}", number), f"{self._run}-{number}"
 
     def _submit(
