@@ -22,8 +22,10 @@ from .errors import ConfigError, RunFolderError, StreamprocError, nearest, one_l
 from .folder import RunFolder, existing
 from .store.lock import is_locked
 
-#: Bytes of one request at most; connections at once; seconds one may be silent.
-_LINE, _CONNECTIONS, _SILENCE = 64 << 10, 32, 60.0
+#: Bytes of one request at most; connections at once.
+_LINE, _CONNECTIONS = 64 << 10, 32
+#: Seconds that one may be silent: before it has shown the token, and after.
+_GREETING, _SILENCE = 5.0, 60.0
 #: Seconds that a client waits for its reply.
 _PATIENCE = 30.0
 
@@ -54,7 +56,7 @@ class ControlPort:
         port = self
 
         class Handler(socketserver.StreamRequestHandler):
-            timeout = _SILENCE
+            timeout = _GREETING
 
             def handle(self) -> None:
                 port._serve(self)
@@ -102,6 +104,8 @@ class ControlPort:
                 handler.wfile.write(json.dumps(reply, default=str).encode() + b"\n")
                 if not is_sound:
                     return
+                # who has the token may think for longer
+                handler.connection.settimeout(_SILENCE)
         except OSError:  # gone, or silent for too long
             return
         finally:

@@ -151,7 +151,7 @@ def _answers(run: sp.Run) -> bool:
 def test_a_silent_one_is_sent_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "_SILENCE", 0.05)
+    monkeypatch.setattr(control, "_GREETING", 0.05)
     with (
         closing(_Port(tmp_path)) as port,
         socket.create_connection(port.address, 60) as connection,
