@@ -536,7 +536,18 @@ def override(given: dict[str, Any], setting: str) -> None:
             first = _parameters(key, node[key], path)
             node[key] = first
         node = node[key]
+    node[keys[-1]] = parse_value(text, f"--set {path}")
+
+
+def parse_value(text: str, where: str) -> Any:  # YAML
+    """Return a value as it stands in YAML.
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+    """
     try:
-        node[keys[-1]] = yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {path}: {text!r} is not a YAML value") from None
+        raise ConfigError(f"{where}: {text!r} is not a YAML value") from None

@@ -74,8 +74,10 @@ class ControlPort:
 
     def close(self) -> None:
         """Answer nothing more."""
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):
+            # another process may have taken the folder over, and tells its own
+            if self._token in self._path.read_text(encoding="utf-8"):
+                self._path.unlink()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

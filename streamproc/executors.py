@@ -26,12 +26,13 @@ def make_executor(options: Options, stage: Stage | None, source: Source) -> Exec
     parameters = options.executor_parameters
     if options.executor_name == "threads":
         return Threads(parameters["workers"] or available_cores())
-    from .execution.cluster import ClusterOptions
+    from .execution.cluster import ClusterOptions, refuse_insecure
     from .execution.dask import Dask
 
-    return Dask(
-        ClusterOptions(**parameters), available_cores(), stage=stage, source=source
-    )
+    chosen = ClusterOptions(**parameters)
+    if chosen.scheduler is not None:
+        refuse_insecure(chosen.scheduler, insecure=chosen.insecure)
+    return Dask(chosen, available_cores(), stage=stage, source=source)
 
 
 def available_cores() -> int:

@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .config import LogConfig, Pipeline, build, connect, parse, parse_options, read_yaml
+from .config import (
+    LogConfig,
+    Options,
+    Pipeline,
+    build,
+    connect,
+    parse,
+    parse_options,
+    read_yaml,
+)
 from .difference import difference
 from .errors import ExecutorError, RunFolderError
 from .folder import (
@@ -17,6 +26,7 @@ from .folder import (
     existing,
     fingerprint,
     new_folder,
+    status,
     version_of,
 )
 from .frame import Source
@@ -26,6 +36,7 @@ from .plugins import make_source
 from .report import Report
 from .schedule import Change, changes_in
 from .session import Run
+from .store.log import LogReader
 
 
 def run(
@@ -147,7 +158,7 @@ def resume(
         graph, handles = connect(pipeline, _logged(folder))
     else:
         graph, handles = build(pipeline, may_save_nothing=True)
-    job = _recorded_job(pipeline, graph, handles)
+    job = _recorded_job(pipeline, graph, handles, past.get("frames"))
     differs = difference(document, job)
     if differs is not None:
         graph.source.close()
@@ -194,9 +205,7 @@ def start_replay(
     folder = existing(path)
     recorded = parse(read_yaml(folder.pipeline), str(folder.pipeline))
     given = recorded if pipeline is None else pipeline
-    source: Any = recorded.source
-    if folder.journal.exists():
-        source = {"log": {"path": str(folder.path.absolute())}}
+    source, frames = _replayed(folder, recorded)
     save = {k: v for k, v in given.saved.items() if copies_source or k != "source"}
     chosen = given.executor if executor is None else executor
     log = LogConfig() if given.log == "none" else given.log
@@ -207,10 +216,18 @@ def start_replay(
             "executor": dict(chosen) if isinstance(chosen, Mapping) else chosen,
             "log": log,
             "sinks": [],
+            # a frame that stopped the run has no row: it is no difference
+            "on_error": "record",
         }
     )
     graph, handles = build(again, may_save_nothing=True)
-    job = _recorded_job(again, graph, handles)
+    reader = getattr(graph.source, "log", None)
+    if isinstance(reader, LogReader) and not reader.is_whole():
+        raise RunFolderError(
+            f"{path} cannot be replayed: the raw log of its first frames was not kept "
+            "(log.keep_raw: false)"
+        )
+    job = _recorded_job(again, graph, handles, frames)
     if pipeline is None:
         was = recorded.recorded.get("source_identity")
         if graph.source.info.identity != was:
@@ -222,6 +239,28 @@ def start_replay(
     return _launch(job, to)
 
 
+def _replayed(folder: RunFolder, recorded: Pipeline) -> tuple[Any, int | None]:
+    """Return the source's form of a replay, and how many of its frames were run.
+
+    Raises
+    ------
+    RunFolderError
+        They are gone, or there are none.
+    """
+    if recorded.log == "none":
+        raise RunFolderError(
+            f"{folder.path} cannot be replayed: its frames were kept in memory only "
+            "(log: none)"
+        )
+    if folder.journal.exists():
+        return {"log": {"path": str(folder.path.absolute())}}, None
+    told = status(folder.path)
+    frames = told["admitted"] - told["pending"]
+    if not frames:
+        raise RunFolderError(f"{folder.path} has no frame with a result to replay yet")
+    return recorded.source, frames
+
+
 def _changes_of(folder: RunFolder) -> list[Change]:
     """Return how parameters were changed during a run, in their order."""
     with closing(connect_readonly(folder.ledger)) as db:
@@ -230,7 +269,10 @@ def _changes_of(folder: RunFolder) -> list[Change]:
 
 
 def _recorded_job(
-    pipeline: Pipeline, graph: Graph, handles: Mapping[str, Handle]
+    pipeline: Pipeline,
+    graph: Graph,
+    handles: Mapping[str, Handle],
+    frames: int | None,
 ) -> Job:
     """Return what a run was to do, on its source or on its raw log."""
     past = pipeline.recorded
@@ -238,8 +280,17 @@ def _recorded_job(
     saved = {name: handle.step for name, handle in handles.items()}
     wanted = [graph.steps[n] for n in past.get("ran", ()) if n in graph.steps]
     return Job(
-        graph, saved, pipeline.options(), wanted=wanted, frames=past.get("frames")
+        graph, saved, _without_report(pipeline.options()), wanted=wanted, frames=frames
     )
+
+
+def _without_report(options: Options) -> Options:
+    """Return the options without dask's report: it was of the first session."""
+    given = options.executor
+    if options.executor_name != "dask" or isinstance(given, str):
+        return options
+    kept = {k: v for k, v in (given["dask"] or {}).items() if k != "performance_report"}
+    return options.model_copy(update={"executor": {"dask": kept}})
 
 
 def _logged(folder: RunFolder) -> Source:

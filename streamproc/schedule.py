@@ -94,6 +94,8 @@ class Schedule:
         self.next = start
         self._frames, self._plans = [0], [plan]
         for change in changes:
+            # frames before it were admitted, though they may be run again
+            self.next = max(self.next, change.frame)
             self._append(change.frame, _changed(self._plans[-1], change, info))
 
     @property
@@ -109,8 +111,10 @@ class Schedule:
 
     def admitted(self, frames: int) -> None:
         """Note that the parameters of all frames below ``frames`` are fixed."""
-        with self._lock:
-            self.next = max(self.next, frames)
+        # of a raw log they are fixed already, and its lock may be held for a sync
+        if frames > self.next:
+            with self._lock:
+                self.next = max(self.next, frames)
 
     def plan(self, frame: int) -> Plan:
         """Return what runs on a frame."""

@@ -67,6 +67,9 @@ class Run:
         self._listener_errors = self._frame_errors = 0
         self._lock = RunLock(folder.lock)
         self._lock.acquire()
+        # that of a run that was killed leads to nobody, or to somebody else
+        with contextlib.suppress(OSError):
+            folder.control.unlink(missing_ok=True)
         try:
             self._prepare(resumed)
         except BaseException:
@@ -366,13 +369,16 @@ class Run:
                 engine.commit()
                 self._executor.close(_PATIENCE)
                 driver.join(_PATIENCE)
+                if driver.is_alive():
+                    self._storage.seal()
         except BaseException as error:  # told by wait(), like any other failure
             engine.fail(error)
-        self.metrics.finished = time.perf_counter()
-        try:
-            self._end()
         finally:
-            self._has_ended.set()
+            self.metrics.finished = time.perf_counter()
+            try:
+                self._end()
+            finally:
+                self._has_ended.set()
 
     def _end(self) -> None:
         if self._port is not None:
@@ -393,10 +399,12 @@ class Run:
             self._state, self._reason = "stopped", f"{self._ended} was asked for"
         else:
             self._state = "finished"
-        self._close()
-        if self._outbox is not None and not self._outbox.close():
-            self._undelivered = True
-        self._lock.release()
+        try:
+            self._close()
+            if self._outbox is not None and not self._outbox.close():
+                self._undelivered = True
+        finally:
+            self._lock.release()
 
     def _close(self) -> None:
         """Close store and ledger; what fails here is said, and repaired by resume."""
@@ -423,9 +431,11 @@ class Run:
             self._observers.close()  # where the store could not be closed
             with contextlib.suppress(Exception):
                 storage.ledger.close()
-            self.job.graph.source.close()
+            with contextlib.suppress(Exception):  # an unplugged camera, say
+                self.job.graph.source.close()
             if self._state == "finished":
-                self.folder.drop_ballast()
+                with contextlib.suppress(OSError):
+                    self.folder.drop_ballast()
             self.folder.log("end", str(self.report()), state=self._state)
 
     def _frames_at_end(self) -> int:

@@ -3,13 +3,12 @@
 import contextlib
 import json
 import secrets
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .errors import FrameError
+from .errors import FrameError, StreamprocError
 from .execution.admission import Admission, Logged, Recording
 from .execution.admission import Sequence as InOrder
 from .execution.live import Live
@@ -62,6 +61,7 @@ class Storage:
         #: what of the committed data was found missing at resume, in words
         self.damage: str | None = None
         self.log: RawLog | None = None
+        self._live: Live | None = None
         self.ledger = Ledger(folder.ledger, durability=options.store.durability)
         try:
             self.ledger.own(secrets.token_hex(8))
@@ -177,7 +177,7 @@ class Storage:
             schedule.admitted(log.admitted)
             if self.again:
                 return Logged(log.reader, log.admitted, self.ledger.fates)
-            return Live(
+            self._live = Live(
                 source,
                 log,
                 job.frames,
@@ -186,6 +186,7 @@ class Storage:
                 memory=options.limits.memory // 8,
                 failed=failed,
             )
+            return self._live
         if self._replayed is not None and job.total is not None:
             return Logged(self._replayed, job.total)
         if job.info.random_access and job.info.frames is not None:
@@ -193,7 +194,8 @@ class Storage:
         return InOrder(source, job.frames)
 
     def _open_log(self) -> RawLog:
-        return RawLog(
+        """Open the raw log; the source goes on behind what is known to be lost."""
+        log = RawLog(
             self._folder.path,
             self._folder.images,
             self._log_writer,
@@ -202,6 +204,10 @@ class Storage:
             first=self._job.plan.first_needed(self.first),
             guard=self._guard,
         )
+        for gap in sorted(self.ledger.gaps(), key=lambda gap: gap.first_source_index):
+            if gap.count and gap.first_source_index == log.next_source_index:
+                log.next_source_index = gap.last_source_index + 1
+        return log
 
     @property
     def _replayed(self) -> LogReader | None:
@@ -277,10 +283,9 @@ class Storage:
     def repair(self, resumed: bool) -> None:
         """Bring the store in line with the ledger after whatever ended the last run."""
         ledger = self.ledger
+        if self._replayed is not None and not ledger.gaps():
+            ledger.record_gaps(self._replayed.gaps)
         if not resumed:
-            # those of a log that is replayed
-            if self._replayed is not None:
-                ledger.record_gaps(self._replayed.gaps)
             return
         if self.log is not None:
             ledger.record_gaps(unrecorded(self.log.jumps, ledger.gaps()))
@@ -343,6 +348,14 @@ class Storage:
 
     # --- the end --------------------------------------------------------------------
 
+    def seal(self) -> None:
+        """Let a log thread that still goes on write no more: its files are closed next.
+
+        What the camera gave and is not in the log is a gap when the run is resumed.
+        """
+        if self._live is not None:
+            self._live.abandon()
+
     def close(self, frames: int, settled: int, state: str) -> None:
         """Close image store and log, the arrays ``frames`` long; the ledger stays open.
 
@@ -374,12 +387,13 @@ class Storage:
         ledger = self.ledger
         ledger.set("admitted", str(admitted))
         ledger.set("state", self.state_at_end(state))
-        ledger.set("before", "")
+        # the next pass finds it, if this one did not end
+        ledger.set("before", self._before if self.again and state != "finished" else "")
         ledger.set("reason", reason or (self._last_reason if self.again else ""))
         ledger.set("speed", self._last_speed if speed is None else json.dumps(speed))
 
     def say(self, kind: str, message: str, frame: int | None = None) -> None:
         """Record what was done to the run."""
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(StreamprocError):
             self.ledger.event(kind, message, frame=frame)
         self._folder.log(kind, message)

@@ -400,7 +400,7 @@ def test_from_the_shell_and_killed_in_a_pause(tmp_path: Path) -> None:
         (["run", "pause", "a.b=1"], "set needs what to set"),
         (["run", "set", "smooth"], "got 'smooth'; write it as step.parameter=value"),
         (["run", "set", "smooth=3"], "write it as step.parameter=value"),
-        (["run", "set", "smooth.sigma=[1"], "smooth.sigma: not a YAML value: '[1'"),
+        (["run", "set", "smooth.sigma=[1"], "smooth.sigma: '[1' is not a YAML value"),
         (["run", "puase"], "'puase' is not one of"),
     ],
 )

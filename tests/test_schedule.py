@@ -14,6 +14,7 @@ import pytest
 
 import streamproc as sp
 from streamproc.config import parse
+from streamproc.plan import Plan, make_plan
 from streamproc.runs import start_pipeline
 from streamproc.schedule import Schedule
 from tests.arrays import simulated, wait_for
@@ -342,3 +343,23 @@ def test_changes_of_map_are_repeated_in_a_replay(tmp_path: Path) -> None:
     run.wait()
     start_replay(tmp_path / "run", tmp_path / "again").wait()
     assert_same_run(tmp_path / "run", tmp_path / "again")
+
+
+def test_set_after_a_resume_comes_behind_what_was_promised(tmp_path: Path) -> None:
+    # was recorded for frames that an earlier set had fixed already
+    raw = sp.open({"simulation": {"frames": 3, "live": False, "shape": [32, 32]}})
+    graph = raw.gaussian(sigma=1)
+    plan = make_plan(raw.graph, {"smooth": graph.step})
+    before = Schedule(plan, raw.graph.source.info, start=0)
+    before.admitted(150)
+    first = before.set("gaussian", "sigma", 2.0)
+    after = Schedule(plan, raw.graph.source.info, start=60, changes=[first])
+    second = after.set("gaussian", "sigma", 3.0)
+    assert (first.frame, second.frame) == (150, 150)
+    sigmas = [_sigma(after.plan(n)) for n in (60, 149, 150, 200)]
+    assert sigmas == [1.0, 1.0, 3.0, 3.0]
+
+
+def _sigma(plan: Plan) -> float:
+    (step,) = (step for step in plan.steps if step.name == "gaussian")
+    return float(step.parameters["sigma"])

@@ -47,13 +47,10 @@ def control(
 
 
 def _setting(text: str) -> tuple[str, str, object]:
-    import yaml
+    from ..config import parse_value
 
     path, has_value, value = text.partition("=")
     step, _, parameter = path.partition(".")
     if not has_value or not parameter:
         raise ConfigError(f"got {text!r}; write it as step.parameter=value")
-    try:
-        return step, parameter, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"{path}: not a YAML value: {value!r}") from None
+    return step, parameter, parse_value(value, path)

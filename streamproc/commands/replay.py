@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, StoreError
+from ..errors import ConfigError, StoreError, one_line
 from .common import (
     ERROR,
     OK,
@@ -79,7 +79,14 @@ def _verify_only(path: Path, executor: str | None, signals: "Signals") -> int:
         ) from error
     with beside as folder:
         to = Path(folder) / "run"
-        code = _replay(path, to, None, executor, signals, copies_source=False)
+        try:
+            code = _replay(path, to, None, executor, signals, copies_source=False)
+        except Stopped as stopped:
+            # what it says of the folder is over with the folder
+            cause = stopped.__cause__
+            why = one_line(cause) if isinstance(cause, Exception) else "interrupted"
+            text = f"the replay of {path} ended early, nothing was compared: {why}"
+            raise Stopped(stopped.code, text) from cause
         return max(code, _say_equal(path, to))
 
 
@@ -119,6 +126,8 @@ def _say_equal(path: Path, to: Path) -> int:
         checked += f"; {found.skipped:,} frames were skipped, and have no result yet"
     if found.pending:
         checked += f"; {found.pending:,} frames are pending, and have no result yet"
+    if not found.frames:
+        raise Stopped(ERROR, f"nothing was compared: {path} has no result ({checked})")
     for text in [*found.told, *stored.problems][:_SHOWN]:
         print(text)
     if not found.is_equal:

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -136,6 +137,12 @@ def _ref(frame: int, item: Frame | Unreadable) -> FrameRef:
     )
 
 
+def stop_quietly(source: Source) -> None:
+    """Ask a source to end; one that cannot, as it was unplugged, must not end us."""
+    with suppress(Exception):
+        source.stop()
+
+
 class Recording:
     """A source read at random: frames are addresses until a worker needs them."""
 
@@ -202,7 +209,7 @@ class Sequence:
     def stop(self) -> None:
         """Take no more frames."""
         self._stopped = True
-        self._source.stop()
+        stop_quietly(self._source)
 
 
 class Logged:

@@ -174,7 +174,7 @@ class Dask:
                     self._send(batch)
             except Exception as error:
                 # whatever keeps a batch from being sent keeps all from it
-                self._fail(error, None if batch is None else batch.tasks[0])
+                self._fail(error, [] if batch is None else batch.tasks)
                 return
 
     def _may_send(self) -> bool:
@@ -209,7 +209,13 @@ class Dask:
             if isinstance(value, WindowValue)
         }
         batch.limit = self._sizes.limit(len(batch.tasks))
-        for result in self._sender.send(batch, backgrounds):
+        tasks = batch.tasks
+        try:
+            unreadable = self._sender.send(batch, backgrounds)
+        except BaseException:
+            batch.tasks = tasks  # none of them has a result
+            raise
+        for result in unreadable:
             self._deliver(result)
         if batch.tasks:
             with self._changed:
@@ -368,10 +374,10 @@ class Dask:
         except CancelledError:
             if not self._has_ended:
                 gone = ExecutorError("the dask scheduler is gone")
-                self._fail(gone, batch.tasks[0])
+                self._fail(gone, batch.tasks)
         except Exception as error:
             # a worker lacks what the graph needs: no frame would fare better
-            self._fail(error, batch.tasks[0])
+            self._fail(error, batch.tasks)
         finally:
             with self._changed:
                 self._flying.pop(future, None)
@@ -397,20 +403,22 @@ class Dask:
 
     # --- the end --------------------------------------------------------------------
 
-    def _fail(self, error: BaseException, task: Task | None = None) -> None:
-        """End the run before a frame: the first in flight, unless one is given."""
+    def _fail(self, error: BaseException, tasks: Sequence[Task]) -> None:
+        """End the run before the first frame that has no result: nothing is sent more.
+
+        ``tasks`` are those in hand, in flight no longer, or not yet.
+        """
         if not isinstance(error, ExecutorError):
             text = f"dask cannot run the graph: {one_line(error)}"
             if self._client.status != "running":  # and fails in one way or another
                 text = "the dask scheduler is gone"
             cause, error = error, ExecutorError(text)
             error.__cause__ = cause
-        if task is None:
-            with self._changed:
-                batches = [*self._flying.values(), *self._again]
-                waiting = [task for batch in batches for task in batch.tasks]
-                waiting += self._pending
-            task = min(waiting, key=lambda t: t.ref.frame, default=None)
+        with self._changed:
+            batches = [*self._flying.values(), *self._again]
+            waiting = [task for batch in batches for task in batch.tasks]
+            waiting += [*tasks, *self._pending]
+        task = min(waiting, key=lambda t: t.ref.frame, default=None)
         if task is not None:
             self._deliver(Result(task.ref.frame, task.stage.level, fatal=error))
 

@@ -29,6 +29,8 @@ from .windows import Windows
 
 #: Frames of one commit at most.
 GROUP = 64
+#: Frames between admission and commit at most, those without work included.
+_ENTRIES = 4096
 
 
 @dataclass(slots=True)
@@ -124,6 +126,8 @@ class Engine:
         self._stopping = False
         self._going = threading.Event()
         self._going.set()
+        #: set when entries go: the driver waits for it where there are too many
+        self._progress = threading.Event()
         #: the source's error: raised once the frames before it are committed
         self._ending: BaseException | None = None
         self.failure: BaseException | None = None
@@ -159,6 +163,7 @@ class Engine:
         if ref.frame < self._start:
             return fed
         self._going.wait()
+        self._wait_for_room()
         entry = self._entry(ref)
         if entry is None:
             return fed
@@ -172,6 +177,13 @@ class Engine:
         else:
             self._submit(0, entry)
         return ref.frame + 1
+
+    def _wait_for_room(self) -> None:
+        """Wait while frames that need no work pile up behind one that is in work."""
+        while len(self._entries) >= _ENTRIES and not self._stopping:
+            self._progress.clear()
+            if len(self._entries) >= _ENTRIES and not self._stopping:
+                self._progress.wait()
 
     def _entry(self, ref: FrameRef) -> Entry | None:
         """Return a frame's entry once there is room for it; None at a stop."""
@@ -360,6 +372,7 @@ class Engine:
                 for entry in group:
                     del self._entries[entry.ref.frame]
                 self._next_commit = number
+                self._progress.set()
                 worked = [e for e in group if not e.is_idle]
                 self._budget.release(sum(e.nbytes for e in worked), len(worked))
             if fatal is not None:
@@ -383,6 +396,8 @@ class Engine:
     def pause(self) -> None:
         """Take no further frame into work; those in work are finished (any thread)."""
         self._going.clear()
+        if self._stopping:
+            self._going.set()
 
     def resume(self) -> None:
         """Go on after `pause` (any thread)."""
@@ -398,9 +413,10 @@ class Engine:
         self._stopping = True
         self._admission.stop()
         self._going.set()
+        self._progress.set()
         self._budget.close()
-        self._executor.cancel()
         self._results.put(None)
+        self._executor.cancel()
 
     def fail(self, error: BaseException) -> None:
         """End the run with an error (any thread); the first one counts."""

@@ -7,7 +7,7 @@ from streamproc.frame import Gap, Source
 from streamproc.schedule import Schedule
 from streamproc.store.log import RawLog
 
-from .admission import Admitted, Item, change, checked
+from .admission import Admitted, Item, change, checked, stop_quietly
 from .continuity import Continuity
 from .handover import Handover
 from .waiting import OnFull, Waiting
@@ -62,6 +62,8 @@ class Live:
         self._handover = Handover(log, memory)
         self._stopped = self._source_ended = False
         self._error: BaseException | None = None
+        #: held while a group is written; for good once nothing more may be
+        self._writing = threading.Lock()
         self.exhausted = False
 
     def frames(self, start: int) -> Iterator[Admitted]:
@@ -94,8 +96,14 @@ class Live:
     def stop(self) -> None:
         """Take no more frames from the camera; what was taken is still admitted."""
         self._stopped = True
-        self._source.stop()
         self._waiting.hasten()
+        stop_quietly(self._source)
+
+    def abandon(self) -> None:
+        """Admit nothing more of what was taken; wait for what is being written."""
+        self._waiting.clear()
+        self._waiting.end()
+        self._writing.acquire()
 
     def _take(self) -> None:
         """Run in the camera thread: source to the waiting queue."""
@@ -134,8 +142,8 @@ class Live:
 
     def _end_camera(self) -> None:
         self._stopped = True
-        self._source.stop()
         self._waiting.clear()
+        stop_quietly(self._source)
 
     def _admit(self, group: Sequence[Item]) -> bool:
         """Admit a group; False where it ended at a frame of another shape."""
@@ -143,7 +151,7 @@ class Live:
         items = [item for item in alike if not isinstance(item, Gap)]
         gaps = [item for item in alike if isinstance(item, Gap)]
         # a change of a parameter falls before the group or behind it
-        with self._schedule.admission():
+        with self._writing, self._schedule.admission():
             mark = self._log.mark()
             refs = self._log.admit(items, self._schedule.version)
             self._schedule.admitted(self._log.admitted)

@@ -149,11 +149,11 @@ class Ledger:
                 if self._owner is not None and self.get("owner") != self._owner:
                     raise taken_over(self.path.parent)
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def commit(self, group: Group) -> None:
         """Make a group of frames durable, in one transaction.
@@ -314,16 +314,21 @@ class Ledger:
         self, kind: str, message: str, *, frame: int | None = None, level: str = "info"
     ) -> None:
         """Record what the engine said."""
-        with self._lock:
-            self._db.execute(
-                "INSERT INTO events VALUES (?,?,?,?,?)",
-                (clock.time(), frame, level, kind, message),
-            )
+        self._write(
+            "INSERT INTO events VALUES (?,?,?,?,?)",
+            (clock.time(), frame, level, kind, message),
+        )
 
     def set(self, key: str, value: str) -> None:
         """Set one key of the ``run`` table."""
-        with self._lock:
-            self._db.execute("INSERT OR REPLACE INTO run VALUES (?,?)", (key, value))
+        self._write("INSERT OR REPLACE INTO run VALUES (?,?)", (key, value))
+
+    def _write(self, sql: str, values: Sequence[Any]) -> None:
+        try:
+            with self._lock:
+                self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write {self.path}: {one_line(error)}") from error
 
     def get(self, key: str) -> str | None:
         """Return one value of the ``run`` table."""

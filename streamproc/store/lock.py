@@ -70,7 +70,10 @@ class RunLock:
             The file system does not answer.
         """
         if self._file is None:
-            return
+            raise RunFolderError(
+                f"run folder {self.path.parent} is not ours: its lock was given back; "
+                "resume the run"
+            )
         folder = self.path.parent
         try:
             ours, there = os.fstat(self._file.fileno()), self.path.stat()

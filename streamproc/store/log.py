@@ -152,9 +152,16 @@ class LogReader:
             )
         return refs, Mark(start.frame + len(refs), end)
 
+    def is_whole(self) -> bool:
+        """Return whether the pixels of the first frames are there still."""
+        for record, _ in read_journal(self.path, self._layout.name):
+            if record.chunks:
+                first = record.chunks[0]
+                return (self._root / first.array / first.shard).exists()
+        return True
+
     def ref(self, number: int, record: Record) -> FrameRef:
         """Return the reference of a record."""
-        waited = max(0.0, time.time() - record.admitted_at)
         return FrameRef(
             frame=number,
             source_index=record.source_index,
@@ -163,7 +170,7 @@ class LogReader:
             address=LogAddress(self._root, self._layout, record),
             error=record.error,
             admitted_at=record.admitted_at,
-            clock=time.perf_counter() - waited,
+            clock=time.perf_counter(),
         )
 
 

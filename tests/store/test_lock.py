@@ -87,7 +87,8 @@ def test_a_lock_that_was_taken_away(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     lock = RunLock(folder / "run.lock")
-    lock.check()  # nothing is held
+    with pytest.raises(RunFolderError, match="is not ours: its lock was given back"):
+        lock.check()  # nothing is held
     lock.acquire()
     lock.check()
     lock.path.unlink()
