@@ -12,6 +12,9 @@ from tests.benchmarks import contest, peers
 from tests.benchmarks.analysis import Recording, make_recording
 from tests.benchmarks.meter import Flow
 
+#: clusters and workers begin again and again: once, on one interpreter
+pytestmark = pytest.mark.slow
+
 
 def measure(repository: Path, folder: Path, *arguments: str) -> str:
     """Run the command with few small frames; return what it prints."""

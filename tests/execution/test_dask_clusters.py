@@ -29,6 +29,9 @@ from tests.arrays import noise, wait_for
 from tests.same_run import assert_same_run
 from tests.workers import analysed, scheduler, worker
 
+#: clusters and workers begin again and again: once, on one interpreter
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., tuple[int, str, str]]
 #: Of a worker's credentials, as dask calls them.
 FILES = ("ca_file", "cert", "key")

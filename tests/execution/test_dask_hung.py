@@ -21,6 +21,9 @@ from tests.arrays import wait_for, whole
 from tests.same_run import assert_same_run
 from tests.workers import frames_of, scheduler, wait_for_workers, worker, workers_of
 
+#: clusters and workers begin again and again: once, on one interpreter
+pytestmark = pytest.mark.slow
+
 HUNG = "its worker hung, 2 times: no result within 2 s while nothing else was comp"
 
 

@@ -15,6 +15,9 @@ from tests.arrays import noise, simulated, wait_for
 from tests.same_run import assert_same_run
 from tests.workers import analysed, scheduler, wait_for_workers, worker
 
+#: clusters and workers begin again and again: once, on one interpreter
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
