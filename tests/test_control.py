@@ -411,3 +411,12 @@ def test_refused_by_the_command(
     assert code == 2
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_the_port_of_another_process_stays_announced(tmp_path: Path) -> None:
+    # who had lost the folder took the address of its new owner away
+    port = _Port(tmp_path)
+    other = json.dumps({"address": "127.0.0.1:1", "token": "another"})
+    (tmp_path / "run.json").write_text(other)
+    port.close()
+    assert (tmp_path / "run.json").read_text() == other

@@ -266,3 +266,26 @@ def test_a_source_in_python_is_replayed_from_its_log(tmp_path: Path) -> None:
     assert run.frames.lost == 3
     start_replay(tmp_path / "run", tmp_path / "again").wait()
     assert_same_run(tmp_path / "run", tmp_path / "again")
+
+
+def test_a_recording_that_was_stopped_is_replayed_as_far_as_it_came(
+    tmp_path: Path, command: Command
+) -> None:
+    # the rest of the recording was told as frames that differ
+    raw = simulated(400)
+    run = sp.start({"smooth": raw.gaussian(sigma=1)}, tmp_path / "run")
+    wait_for(run, 3)
+    run.stop()
+    done = run.wait().frames.done
+    assert 0 < done < 400
+    code, out, error = command("replay", str(tmp_path / "run"), "--verify")
+    assert code == 0, error
+    assert out == f"equal to its replay: {done} frames, 1 outputs\n"
+
+
+def test_frames_in_memory_only_are_not_replayed(tmp_path: Path) -> None:
+    # the camera itself was opened, and filmed something else
+    raw = simulated(3, live=True)
+    sp.run({"source": raw}, tmp_path / "run", log="none")
+    with pytest.raises(sp.RunFolderError, match=r"kept in memory only \(log: none\)"):
+        start_replay(tmp_path / "run", tmp_path / "again")

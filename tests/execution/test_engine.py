@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 import streamproc as sp
+from streamproc.config import parse_options
+from streamproc.folder import RunFolder
 from streamproc.graph import Step
+from streamproc.job import Job
+from streamproc.storage import Storage
 from tests.arrays import (
     Array,
     Arrays,
@@ -452,3 +456,37 @@ def test_live_and_recorded_arrays_agree(tmp_path: Path, executor: str) -> None:
         readable = first.frames.frame != 9
         assert other.frames[columns][readable].equals(first.frames[columns][readable])
         assert other.frames.error[9] == first.frames.error[9] == "frame 9 is scratched"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_camera_that_was_unplugged_ends_the_run(tmp_path: Path, live: bool) -> None:
+    # its error at `stop` hid the first one, and the run never ended
+    class Unplugged(Arrays):
+        def stop(self) -> None:
+            raise OSError("no such device")
+
+        def close(self) -> None:
+            raise OSError("no such device")
+
+    raw = sp.open(Unplugged(noise(9), live=live, in_order=True, breaks_at=5))
+    run = sp.start({"source": raw}, tmp_path / "run")
+    with pytest.raises(sp.SourceError, match="the cable was pulled at frame 5"):
+        run.wait(timeout=60)
+    assert len(sp.load(tmp_path / "run").frames) == 5
+
+
+def test_a_gap_at_the_end_of_the_log_is_counted_once(tmp_path: Path) -> None:
+    # the next session began at the gap, and lost its frames once more
+    raw = sp.open(Arrays(noise(8), gaps={8: sp.Gap(8, 12, "overflow")}, live=True))
+    sp.run({"source": raw}, tmp_path / "run")
+    again = sp.open(Arrays(noise(8), live=True))
+    job = Job(again.graph, {"source": again.step}, parse_options({}))
+    storage = Storage(job, RunFolder(tmp_path / "run"), guard=lambda: None, again=False)
+    try:
+        plan = storage.plan()
+        storage.admission(storage.schedule(plan), lambda error: None)
+        assert storage.log is not None
+        assert storage.log.next_source_index == 13
+    finally:
+        storage.abandon()
+        storage.ledger.close()

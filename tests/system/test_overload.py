@@ -396,3 +396,15 @@ def test_what_is_ordered_waits_and_says_so(tmp_path: Path) -> None:
     (note,) = report.notes
     assert note.startswith("steps that run in frame order wait for the frames that")
     assert set(sp.load(tmp_path / "run").tables) == {"cells"}
+
+
+def test_a_pass_that_was_stopped_gives_the_state_back(tmp_path: Path) -> None:
+    # was "stopped" for ever
+    run = tmp_path / "run"
+    skipping("plain", run)
+    first = resume(run, skipped=True, wait=False)
+    assert isinstance(first, sp.Run)
+    first.stop()
+    first.wait()
+    assert later(run).frames.skipped == 0
+    assert sp.load(run).status()["state"] == "finished"
