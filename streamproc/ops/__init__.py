@@ -51,23 +51,7 @@ __all__ = [
 
 #: Every built-in operator by its name in YAML.
 OPERATORS: dict[str, Operator] = {
-    function.__name__: cast(Any, function).operator
-    for function in (
-        background,
-        binary_closing,
-        binary_dilation,
-        binary_erosion,
-        binary_opening,
-        channel,
-        difference_of_gaussians,
-        fill_holes,
-        gaussian,
-        label,
-        measure,
-        median,
-        project,
-        remove_small_objects,
-        threshold,
-        white_tophat,
-    )
+    name: cast(Any, globals()[name]).operator
+    for name in __all__
+    if hasattr(globals().get(name), "operator")
 }

@@ -28,7 +28,8 @@ class Operator:
     ``kernel(*inputs, **parameters)`` is the plain function: it acts on ``(z)yx``
     arrays and trusts its parameters. ``takes`` holds the kinds that each input may
     have, ``optional`` how many of the last inputs may be missing, ``gives`` the
-    kind of the result (None: that of the first input).
+    kind of the result (None: that of the first input). ``oracle`` names the function
+    of another library that it equals.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Operator:
     takes: tuple[tuple[Kind, ...], ...]
     gives: Kind | None
     optional: int = 0
+    oracle: str = ""
 
     def __reduce__(self) -> tuple[Callable[..., "Operator"], tuple[str, str]]:
         """Travel by name: what is cached here does not pickle."""
@@ -72,7 +74,10 @@ def _find(module: str, name: str) -> Operator:
 
 @overload
 def operator(
-    *takes: tuple[Kind, ...], gives: Kind | None, optional: int = 0
+    *takes: tuple[Kind, ...],
+    gives: Kind | None,
+    optional: int = 0,
+    oracle: str = "",
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
@@ -81,6 +86,7 @@ def operator(
     *takes: tuple[Kind, ...],
     gives: Kind | None,
     optional: int = 0,
+    oracle: str = "",
     shown: Callable[[R], S],
 ) -> Callable[[Callable[P, R]], Callable[P, S]]: ...
 
@@ -89,6 +95,7 @@ def operator(
     *takes: tuple[Kind, ...],
     gives: Kind | None,
     optional: int = 0,
+    oracle: str = "",
     shown: Callable[[Any], Any] | None = None,
 ) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """Make a function an operator: checked parameters, channels mapped over.
@@ -96,12 +103,12 @@ def operator(
     The decorated function checks its parameters (`ParameterError`, one line) and,
     with ``channel_axis``, applies the kernel to each channel and stacks the
     results on the same axis; ``shown`` turns the kernel's result into what a user
-    gets. Its `Operator` is ``function.operator``. Function, kernel and `Operator`
+    gets. ``oracle`` names what it equals. Its `Operator` is ``function.operator``. Function, kernel and `Operator`
     all pickle by name.
     """
 
     def decorate(kernel: Callable[P, Any]) -> Callable[P, Any]:
-        spec = Operator(kernel.__name__, kernel, takes, gives, optional)
+        spec = Operator(kernel.__name__, kernel, takes, gives, optional, oracle)
 
         @wraps(kernel)
         def checked(*args: P.args, **kwargs: P.kwargs) -> Any:  # the overloads say what
