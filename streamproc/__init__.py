@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         StreamprocError,
     )
     from .frame import Frame, Gap, Source, SourceInfo, Unreadable
-    from .graph import Handle, Image, Labels, Mask, Table, Value
     from .graph import open_source as open
+    from .handle import Handle
+    from .methods import Image, Labels, Mask, Table, Value
     from .multirun.batch import BatchReport, run_batch
     from .report import Report
     from .results import Results, load
@@ -65,7 +66,8 @@ __all__ = [
 
 _HOME = {
     "open": ("graph", "open_source"),
-    **dict.fromkeys(("Handle", "Image", "Labels", "Mask", "Table", "Value"), "graph"),
+    "Handle": "handle",
+    **dict.fromkeys(("Image", "Labels", "Mask", "Table", "Value"), "methods"),
     **dict.fromkeys(("Frame", "Gap", "Source", "SourceInfo", "Unreadable"), "frame"),
     **dict.fromkeys((n for n in __all__ if n.endswith("Error")), "errors"),
     **dict.fromkeys(("resume", "run", "start"), "runs"),

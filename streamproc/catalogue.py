@@ -79,7 +79,7 @@ def _plugin(group: str, name: str) -> Item:
 
 
 def _operators() -> list[Item]:
-    from .graph import Handle
+    from .handle import Handle
 
     items = {
         name: Item(name, _parameters(spec.parameters), spec.summary)

@@ -19,7 +19,8 @@ from pydantic_core import PydanticCustomError
 
 from .errors import ConfigError, nearest
 from .frame import Source
-from .graph import Graph, Handle, unknown_step
+from .graph import Graph, unknown_step
+from .handle import Handle
 from .observers import sink_form
 from .parameters import explain
 from .plugins import make_source

@@ -12,7 +12,8 @@ from .config import Options
 from .errors import ConfigError, StoreError
 from .folder import recorded
 from .frame import SourceInfo
-from .graph import Graph, Handle, Step, is_name
+from .graph import Graph, Step, is_name
+from .handle import Handle
 from .observers import Observer, make_observers
 from .plan import Plan, make_plan, source_text
 from .plugins import origin, source_form

@@ -1,7 +1,9 @@
 """Ordered steps: small values, in frame order, with an explicit state."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from .frame import Kind
 
 S = TypeVar("S")
 
@@ -11,7 +13,10 @@ class OrderedStep(Protocol[S]):
 
     The state after a group's last frame is committed with the group, so a resumed
     run goes on as if nothing had happened. A failed frame does not reach `step`.
+    ``takes`` holds the kinds that each input may have: small ones.
     """
+
+    takes: ClassVar[tuple[tuple[Kind, ...], ...]]
 
     def initial(self) -> S:
         """Return the state before the first frame."""
@@ -24,7 +29,9 @@ class OrderedStep(Protocol[S]):
 
 @dataclass(frozen=True, slots=True)
 class RunningCount:
-    """Objects in this frame and in all frames up to it."""
+    """Count the objects of this frame and of all frames up to it, in order."""
+
+    takes: ClassVar[tuple[tuple[Kind, ...], ...]] = (("table",),)
 
     def initial(self) -> int:
         """Return 0."""

@@ -30,7 +30,8 @@ from .folder import (
     version_of,
 )
 from .frame import Source
-from .graph import Graph, Handle
+from .graph import Graph
+from .handle import Handle
 from .job import Job, Saved, check_space, take_handles, title
 from .plugins import make_source
 from .report import Report

@@ -18,7 +18,7 @@ from . import ops
 from .config import EXECUTORS, Limits, Pipeline
 from .errors import StreamprocError
 from .extension import KINDS, extension
-from .graph import Handle
+from .handle import Handle
 from .ops.measurement import PROPERTIES
 from .ordered import ORDERED
 from .parameters import Parameters

@@ -178,7 +178,7 @@ def _ordered(
     values = Parameters(kind, positional=True).check(
         parameters, owner=operator, path=path
     )
-    _check_inputs(operator, inputs, (("table",),), 0, path)
+    _check_inputs(operator, inputs, kind.takes, 0, path)
     return Step(
         name, operator, "value", "ordered", inputs, values, ordered=kind(**values)
     )

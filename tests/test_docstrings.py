@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import streamproc as sp
-from streamproc import graph
+from streamproc import handle, methods
 
 PACKAGES = ("streamproc.sources", "streamproc.sinks", "streamproc.dashboards")
 
@@ -83,22 +83,23 @@ def test_operators_name_what_they_equal(name: str) -> None:
     assert section(doc, "Examples"), "an example with real numbers"
 
 
-HANDLES = [h for h in vars(graph).values() if inspect.isclass(h)]
+HANDLES = {
+    thing.__name__: thing
+    for thing in (*vars(methods).values(), *vars(handle).values())
+    if inspect.isclass(thing) and issubclass(thing, handle.Handle)
+}
 METHODS = sorted(
-    {
-        f"{kind.__name__}.{name}"
-        for kind in HANDLES
-        if issubclass(kind, graph.Handle)
-        for name in vars(kind)
-        if not name.startswith("_") and name != "kind"
-    }
+    f"{kind}.{name}"
+    for kind, owner in HANDLES.items()
+    for name in vars(owner)
+    if not name.startswith("_") and name != "kind"
 )
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_of_handles_send_their_reader_on(name: str) -> None:
     kind, _, method = name.partition(".")
-    doc = inspect.getdoc(vars(getattr(graph, kind))[method]) or ""
+    doc = inspect.getdoc(vars(HANDLES[kind])[method]) or ""
     assert doc, f"{name} has no docstring"
     for operator in re.findall(r"`ops\.(\w+)`", doc):
         assert hasattr(sp.ops, operator), f"{name} names ops.{operator}"

@@ -47,7 +47,7 @@ def test_layers_hold(house: Path, repository: Path) -> None:
         ("plugins.py", "from .sources.files import Files", "Arrows point downward"),
         ("store/log.py", "from ..graph import Handle", "Arrows point downward"),
         ("ops/filters.py", "import dask", "Operators are plain functions"),
-        ("runs.py", "import streamz", "Only graph imports streamz"),
+        ("runs.py", "import streamz", "Only handles import streamz"),
         ("sources/video.py", "from .files import Files", "One file, one plugin"),
         ("store/log.py", "import zarr", "needs no zarr library"),
     ],

@@ -9,12 +9,20 @@ from typing import Any
 import pytest
 
 import streamproc as sp
-from streamproc import graph
+from streamproc import methods as handles
+from streamproc.handle import Handle
 from streamproc.ordered import ORDERED
 from streamproc.parameters import Parameters
 from streamproc.steps import operators
+from tests.methods import PATH, kinds_of, text
 
-HANDLES = (graph.Image, graph.Mask, graph.Labels, graph.Table, graph.Value)
+HANDLES = (
+    handles.Image,
+    handles.Mask,
+    handles.Labels,
+    handles.Table,
+    handles.Value,
+)
 #: Methods that are no operator of that name.
 OWN = {"map", "apply", "preview", "stream", "is_streamed", "name"}
 
@@ -69,7 +77,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         sp.nothing
 
 
-def methods() -> list[tuple[type[graph.Handle], str]]:
+def methods() -> list[tuple[type[Handle], str]]:
     """Each operator's method, with the class that defines it."""
     return [
         (kind, name)
@@ -95,9 +103,7 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("kind", "name"), methods(), ids=lambda v: v if isinstance(v, str) else v.__name__
 )
-def test_methods_take_what_the_operator_takes(
-    kind: type[graph.Handle], name: str
-) -> None:
+def test_methods_take_what_the_operator_takes(kind: type[Handle], name: str) -> None:
     others, parameters = parameters_of(name)
     signature = inspect.signature(vars(kind)[name])
     mine = {k: p for k, p in signature.parameters.items() if k not in ("self", "name")}
@@ -114,7 +120,7 @@ def test_methods_take_what_the_operator_takes(
 
 @pytest.mark.parametrize("name", sorted({*sp.ops.OPERATORS, *ORDERED}))
 def test_every_operator_has_a_method_on_what_it_takes(name: str) -> None:
-    takes = ("table",) if name in ORDERED else sp.ops.OPERATORS[name].takes[0]
+    takes = kinds_of(name)[0]
     for kind in HANDLES:
         if kind.kind in takes:
             assert hasattr(kind, name), f"{kind.__name__}.{name}"
@@ -131,3 +137,7 @@ def test_methods_give_the_kind_they_say() -> None:
             says = inspect.signature(vars(kind)[name]).return_annotation
             by_name = {h.__name__: h.kind for h in HANDLES} | {"~H": kind.kind}
             assert by_name[str(says)] == gives or by_name[str(says)] == "image"
+
+
+def test_methods_are_written_from_the_operators() -> None:
+    assert PATH.read_text("utf-8") == text(), "run: python -m tests.methods"

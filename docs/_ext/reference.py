@@ -10,7 +10,7 @@ import words
 from sphinx.application import Sphinx
 
 import streamproc as sp
-from streamproc import graph, plugins
+from streamproc import handle, methods, plugins
 from streamproc.ops import Operator
 from streamproc.ops.measurement import PROPERTIES
 from streamproc.ordered import ORDERED
@@ -139,7 +139,7 @@ def operators() -> Iterator[tuple[str, str]]:
         for spec in specs:
             yield f"operators/{spec.name}.md", operator(spec)
     rows = [[f"[`{n}`]({n}.md)", first_line(ordered)] for n, ordered in ORDERED.items()]
-    rows.append(["[`map`](map.md)", first_line(graph.Handle.map)])
+    rows.append(["[`map`](map.md)", first_line(handle.Handle.map)])
     for name, kind in ORDERED.items():
         yield f"operators/{name}.md", ordered_step(name, kind)
     yield "operators/map.md", own_function()
@@ -240,7 +240,7 @@ def ordered_step(name: str, kind: type) -> str:
         ["in a pipeline", f"`{name}: {{}}`"],
         ["in Python", f"`cells.{name}()`"],
     ]
-    text = inspect.getdoc(getattr(graph.Table, name)) or inspect.getdoc(kind) or ""
+    text = inspect.getdoc(getattr(methods.Table, name)) or inspect.getdoc(kind) or ""
     return "\n".join(
         [
             f"# {name}\n",

@@ -103,8 +103,8 @@ def operator(
     The decorated function checks its parameters (`ParameterError`, one line) and,
     with ``channel_axis``, applies the kernel to each channel and stacks the
     results on the same axis; ``shown`` turns the kernel's result into what a user
-    gets. ``oracle`` names what it equals. Its `Operator` is ``function.operator``. Function, kernel and `Operator`
-    all pickle by name.
+    gets. ``oracle`` names what it equals. Its `Operator` is ``function.operator``.
+    Function, kernel and `Operator` all pickle by name.
     """
 
     def decorate(kernel: Callable[P, Any]) -> Callable[P, Any]:

@@ -19,7 +19,8 @@ from ..frame import Array
 from ..store.extent import read_json
 
 if TYPE_CHECKING:
-    from ..graph import Graph, Handle, Step
+    from ..graph import Graph, Step
+    from ..handle import Handle
     from ..report import Report
     from ..results import Results
     from ..session import Run

@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import pytest
 import streamproc as sp
 from streamproc.config import parse_options
 from streamproc.folder import RunFolder
+from streamproc.frame import Kind
 from streamproc.graph import Step
 from streamproc.job import Job
 from streamproc.storage import Storage
@@ -207,6 +208,8 @@ def test_failing_in_a_later_segment(tmp_path: Path, executor: str) -> None:
 @dataclass(frozen=True)
 class Strict:
     """An ordered step that a frame may break."""
+
+    takes: ClassVar[tuple[tuple[Kind, ...], ...]] = (("value",),)
 
     def initial(self) -> int:
         return 0
