@@ -11,7 +11,7 @@ from streamproc.stage import Result
 from .protocol import Task
 
 #: Seconds that a task costs beside its kernels, and the share of them it may take.
-_TASK, _SHARE = 0.0064, 0.05
+_TASK, _SHARE = 0.0064, 0.025
 #: Seconds of work per worker thread that a batch holds at least: the loop of the
 #: scheduler needs 2 to 3 ms per task, and while it is busy all workers wait.
 _LOOP = 0.006

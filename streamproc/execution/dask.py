@@ -1,6 +1,6 @@
 """Workers in other processes, here or elsewhere: small batches as dask tasks.
 
-The *dispatcher* thread sends batches, sized so that what a task costs is a twentieth
+The *dispatcher* thread sends batches, sized so that what a task costs is a fortieth
 of its kernels' time, and restarts workers that hang; the *gatherer* takes replies. A
 batch whose workers died or hung is tried frame by frame, each with nothing else in
 flight: only a frame that takes its workers along alone is recorded as failed.
