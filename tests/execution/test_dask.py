@@ -118,7 +118,7 @@ def test_batches_grow_with_the_workers_that_one_scheduler_feeds() -> None:
     few, many = (Dask(ClusterOptions(workers=n), 1) for n in (2, 64))
     assert (few.appetite, many.appetite) == (6, 192)  # frames, of unknown duration
     few._sizes._kernel = many._sizes._kernel = 0.1
-    assert (few.appetite, many.appetite) == (6 * 2, 192 * 4)
+    assert (few.appetite, many.appetite) == (6 * 3, 192 * 4)
 
 
 def test_workers_are_ready_before_the_first_frame(tmp_path: Path, mine: Any) -> None:
