@@ -48,3 +48,14 @@ def command(
         return code, out, err
 
     return call
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what takes minutes, unless it is asked for."""
+    if "soak" in str(config.getoption("markexpr")):
+        return
+    left_out = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]

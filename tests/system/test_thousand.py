@@ -89,8 +89,14 @@ def forget_words(run: Path) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("given", "failed"),
-    [({}, []), ({"fails": SEVEN}, SEVEN), ({"dies": [500]}, [500])],
-    ids=["all done", "seven raise", "one kills its worker"],
+    [
+        pytest.param({}, [], marks=pytest.mark.soak),
+        pytest.param({"fails": SEVEN}, SEVEN, marks=pytest.mark.soak),
+        pytest.param({"dies": [500]}, [500], marks=pytest.mark.soak),
+        # all at once, in the gate
+        ({"fails": SEVEN[:3], "dies": [500]}, [*SEVEN[:3], 500]),
+    ],
+    ids=["all done", "seven raise", "one kills its worker", "three and one"],
 )
 def test_workers_are_killed_and_nothing_is_lost(
     tmp_path: Path, movie: Path, given: dict[str, Any], failed: list[int]
