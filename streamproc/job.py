@@ -211,6 +211,7 @@ class Job:
             "saved": self.names(),
             "channels": list(self.info.channels),
             "functions": self.function_hashes(),
+            "changes": [list(change.row()) for change in self.changes],
             "ran": list(
                 dict.fromkeys([*(s.name for s in self.wanted), *self.plan.streamed])
             ),

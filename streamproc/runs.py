@@ -160,6 +160,8 @@ def resume(
     else:
         graph, handles = build(pipeline, may_save_nothing=True)
     job = _recorded_job(pipeline, graph, handles, past.get("frames"))
+    # of a replay; it may have died before its ledger knew them
+    job.changes = [Change.of(*row) for row in past.get("changes", ())]
     differs = difference(document, job)
     if differs is not None:
         graph.source.close()

@@ -28,6 +28,11 @@ class Change:
     name: str
     value: Any
 
+    @classmethod
+    def of(cls, frame: int, step: str, name: str, value: str) -> "Change":
+        """Return the change of a row of ``parameters``."""
+        return cls(frame, step, name, json.loads(value))
+
     def row(self) -> tuple[int, str, str, str]:
         """Return the row of ``parameters``."""
         return self.frame, self.step, self.name, json.dumps(self.value, default=str)
@@ -51,7 +56,7 @@ def changes_in(rows: Sequence[tuple[int, str, str, str]]) -> list[Change]:
     found = []
     for frame, step, name, value in rows:
         if (step, name) in known:
-            found.append(Change(frame, step, name, json.loads(value)))
+            found.append(Change.of(frame, step, name, value))
         known.add((step, name))
     return found
 

@@ -1,6 +1,7 @@
 """Live equals replay: the same graph on the raw log, frame by frame."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -85,6 +86,16 @@ def test_live_equals_replay(
     # a replay can be resumed, and replayed
     sp.resume(tmp_path / "again")
     assert command("replay", "again", "--verify")[:2] == (3, EQUAL)
+
+
+def test_a_replay_killed_at_its_begin_still_knows_the_changes(tmp_path: Path) -> None:
+    run = changed(tmp_path / "run")
+    start_replay(run, tmp_path / "whole").wait()
+    (tmp_path / "killed").mkdir()
+    # all that is there before the ledger is
+    shutil.copy(tmp_path / "whole" / "pipeline.yaml", tmp_path / "killed")
+    sp.resume(tmp_path / "killed")
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_what_was_changed_behind_our_back_is_found(

@@ -254,8 +254,11 @@ class RawLog:
                 f"{self._path} is damaged: {self.admitted} of its records are whole, "
                 f"the ledger knows {first} or more frames; restore it from a copy"
             )
+        is_new = not self._path.exists()
         try:
             self._file = self._path.open("ab")
+            if is_new:
+                platform.sync_directory(folder)
             self._file.truncate(self._end)
             self._file.seek(self._end)
         except OSError as error:
