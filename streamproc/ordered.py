@@ -1,9 +1,17 @@
 """Ordered steps: small values, in frame order, with an explicit state."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
+import numpy as np
+from annotated_types import Gt, Lt
+from numpy.typing import NDArray
+
+from .bland_altman import Differences
+from .errors import FrameError, nearest
 from .frame import Kind
+from .table import Measurements
 
 S = TypeVar("S")
 
@@ -49,5 +57,73 @@ class RunningCount:
         return state + objects, {"objects": objects, "total": state + objects}
 
 
-#: Ordered steps by operator name: class and the kinds they take.
-ORDERED: dict[str, type[OrderedStep[Any]]] = {"running_count": RunningCount}
+@dataclass(frozen=True, slots=True)
+class BlandAltman:
+    """Compare two methods over all frames so far: bias and limits of agreement.
+
+    Both inputs are tables of the same objects, or values. ``column`` is what is
+    compared: of tables row by row, those of one label being a pair; of values that are
+    mappings the value of this name. ``confidence`` is that of the intervals. The value
+    of a frame has its mean ``difference`` and, of all pairs up to it, what
+    `Differences.agreement` says.
+    """
+
+    column: str = "area"
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.95
+
+    takes: ClassVar[tuple[tuple[Kind, ...], ...]] = (("table", "value"),) * 2
+
+    def initial(self) -> list[float]:
+        """Return the sums of no difference."""
+        return [0, 0.0, 0.0]
+
+    def step(
+        self, state: list[float], *values: Any
+    ) -> tuple[list[float], dict[str, float]]:
+        """Add this frame's pairs.
+
+        Returns
+        -------
+        tuple
+            The new sums, and ``difference`` (this frame's mean difference, NaN
+            without a pair) with what `Differences.agreement` says of all pairs.
+
+        Raises
+        ------
+        FrameError
+            One of the inputs has no such column.
+        """
+        one, other = (_numbers(value, self.column) for value in values)
+        _, mine, theirs = np.intersect1d(
+            one[0], other[0], assume_unique=True, return_indices=True
+        )
+        here = Differences.of(one[1][mine] - other[1][theirs])
+        total = Differences(int(state[0]), *state[1:]).merged(here)
+        found = {"difference": here.mean if here.count else float("nan")}
+        found |= total.agreement(self.confidence)
+        return [total.count, total.mean, total.squares], found
+
+
+def _numbers(value: object, column: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return labels and numbers of a table's column; of a value label 0."""
+    columns: Mapping[str, Any] = {"value": value}
+    if isinstance(value, Measurements):
+        columns = value.columns
+    elif isinstance(value, Mapping):
+        columns = value
+    elif column not in columns:
+        column = "value"  # a plain number has no name
+    if column not in columns:
+        raise FrameError(f"no column {column!r} to compare{nearest(column, columns)}")
+    numbers = np.atleast_1d(np.asarray(columns[column]))
+    if numbers.dtype.kind not in "buif":
+        raise FrameError(f"column {column!r} holds no numbers to compare")
+    labels = columns["label"] if isinstance(value, Measurements) else np.zeros(1, int)
+    return labels, numbers.astype(np.float64)
+
+
+#: Ordered steps by operator name.
+ORDERED: dict[str, type[OrderedStep[Any]]] = {
+    "bland_altman": BlandAltman,
+    "running_count": RunningCount,
+}

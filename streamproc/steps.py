@@ -46,7 +46,9 @@ def first_parameter(operator: str) -> str | None:
         return "function"
     if operator in ops.OPERATORS:
         return ops.OPERATORS[operator].parameters.first
-    if operator in ORDERED or operator not in installed("operators"):
+    if operator in ORDERED:
+        return Parameters(ORDERED[operator], positional=True).first
+    if operator not in installed("operators"):
         return None
     return extension(operator).parameters.first
 

@@ -14,7 +14,7 @@ from streamproc.handle import Handle
 from streamproc.ordered import ORDERED
 from streamproc.parameters import Parameters
 from streamproc.steps import operators
-from tests.methods import PATH, kinds_of, text
+from tests.methods import PATH, kinds_of, takes_names, text
 
 HANDLES = (
     handles.Image,
@@ -90,7 +90,7 @@ def methods() -> list[tuple[type[Handle], str]]:
 def parameters_of(name: str) -> tuple[tuple[str, ...], Parameters]:
     """Names of further inputs, and the parameters, of an operator."""
     if name in ORDERED:
-        return (), Parameters(ORDERED[name], positional=True)
+        return tuple(takes_names(name)), Parameters(ORDERED[name], positional=True)
     spec = sp.ops.OPERATORS[name]
     return spec.inputs[1:], spec.parameters
 

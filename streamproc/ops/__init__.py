@@ -10,6 +10,7 @@ from ._operator import Operator
 from ._warm import warm
 from .background import background, mean_frame, subtract_background
 from .channels import channel
+from .comparison import compare_labels
 from .filters import difference_of_gaussians, gaussian, median
 from .labeling import label, remove_small_objects
 from .measurement import measure
@@ -33,6 +34,7 @@ __all__ = [
     "binary_erosion",
     "binary_opening",
     "channel",
+    "compare_labels",
     "difference_of_gaussians",
     "fill_holes",
     "find_threshold",
