@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from .graph import open_source as open
     from .handle import Handle
     from .methods import Image, Labels, Mask, Table, Value
+    from .multirun.agreement import Agreement
     from .multirun.batch import BatchReport, run_batch
+    from .multirun.pairs import compare
     from .report import Report
     from .results import Results, load
     from .runs import resume, run, start
     from .session import Run
 
 __all__ = [
+    "Agreement",
     "BatchReport",
     "ConfigError",
     "Control",
@@ -54,6 +57,7 @@ __all__ = [
     "Unreadable",
     "Value",
     "attach",
+    "compare",
     "load",
     "open",
     "ops",
@@ -73,6 +77,8 @@ _HOME = {
     **dict.fromkeys(("resume", "run", "start"), "runs"),
     **dict.fromkeys(("Results", "load"), "results"),
     **dict.fromkeys(("BatchReport", "run_batch"), "multirun.batch"),
+    "Agreement": "multirun.agreement",
+    "compare": "multirun.pairs",
     **dict.fromkeys(("Control", "attach"), "control"),
     "MissingDependency": "errors",
     "Report": "report",

@@ -48,7 +48,9 @@ class Differences:
     @property
     def sd(self) -> float:
         """Standard deviation of the differences, ``n - 1`` below; NaN of one."""
-        return math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else math.nan
+        return (
+            math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else math.nan
+        )
 
     def agreement(self, confidence: float = 0.95) -> dict[str, float]:
         """Return bias and limits of agreement, with their confidence intervals.

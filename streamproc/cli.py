@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from .commands.check import check
 from .commands.common import ERROR, INTERRUPTED, REFUSED, Stopped
+from .commands.compare import compare
 from .commands.control import control
 from .commands.doctor import doctor
 from .commands.export import export
@@ -153,6 +154,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     preview,
     schema,
     sweep,
+    compare,
 )
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)

@@ -167,6 +167,17 @@ class Mask(Image):
         made: Mask = self._add("binary_opening", given, name)
         return made
 
+    def compare_labels(
+        self, others: "Labels | Mask", *, min_iou: float = 0.5, name: str | None = None
+    ) -> "Value":
+        """Compare two label images: overlap of the foregrounds, and objects in common.
+
+        See `ops.compare_labels`.
+        """
+        given: dict[str, Any] = {"min_iou": min_iou}
+        made: Value = self._add("compare_labels", given, name, others)
+        return made
+
     def fill_holes(self, *, name: str | None = None) -> "Mask":
         """Fill the background that foreground encloses. See `ops.fill_holes`."""
         given: dict[str, Any] = {}
@@ -211,6 +222,17 @@ class Labels(Handle):
         made: H = self._add("channel", given, name)
         return made
 
+    def compare_labels(
+        self, others: "Labels | Mask", *, min_iou: float = 0.5, name: str | None = None
+    ) -> "Value":
+        """Compare two label images: overlap of the foregrounds, and objects in common.
+
+        See `ops.compare_labels`.
+        """
+        given: dict[str, Any] = {"min_iou": min_iou}
+        made: Value = self._add("compare_labels", given, name, others)
+        return made
+
     def measure(
         self,
         intensity: "Image | None" = None,
@@ -244,6 +266,19 @@ class Table(Handle):
 
     kind: Kind = "table"
 
+    def bland_altman(
+        self,
+        other: "Table | Value",
+        *,
+        column: str = "area",
+        confidence: float = 0.95,
+        name: str | None = None,
+    ) -> "Value":
+        """Compare two methods over all frames so far: bias and limits of agreement."""
+        given: dict[str, Any] = {"column": column, "confidence": confidence}
+        made: Value = self._add("bland_altman", given, name, other)
+        return made
+
     def running_count(self, *, name: str | None = None) -> "Value":
         """Count the objects of this frame and of all frames up to it, in order."""
         given: dict[str, Any] = {}
@@ -255,3 +290,16 @@ class Value(Handle):
     """A small value per frame: a number, text, or a mapping of them."""
 
     kind: Kind = "value"
+
+    def bland_altman(
+        self,
+        other: "Table | Value",
+        *,
+        column: str = "area",
+        confidence: float = 0.95,
+        name: str | None = None,
+    ) -> "Value":
+        """Compare two methods over all frames so far: bias and limits of agreement."""
+        given: dict[str, Any] = {"column": column, "confidence": confidence}
+        made: Value = self._add("bland_altman", given, name, other)
+        return made

@@ -114,7 +114,8 @@ def method(operator: str) -> str:
 
 def takes_names(operator: str) -> list[str]:
     """Return the names of an ordered step's further inputs."""
-    return [f"other_{n}" for n in range(1, len(kinds_of(operator)))]
+    count = len(kinds_of(operator))
+    return ["other"] if count == 2 else [f"other_{n}" for n in range(1, count)]
 
 
 def wrapped(doc: str) -> str:

@@ -11,6 +11,9 @@ import numpy as np
 
 from ..folder import RunFolder, connect_readonly, status
 from ..inspection import view_run
+from ..ops._overlap import overlap
+from ..ops._pixels import lines
+from ..reading import pixels
 from ..results import load
 
 
@@ -50,7 +53,7 @@ def compare(folder: Path, errors: Mapping[str, str | None]) -> list[Outcome]:
     first: Path | None = None
     for name, error in errors.items():
         path = folder / name
-        done = _done(path)
+        done = done_frames(path)
         if not done:
             outcomes.append(Outcome(path, error=error or "no frame is done"))
             continue
@@ -101,7 +104,7 @@ def write_sheet(path: Path, outcomes: Sequence[Outcome], title: str) -> None:
     from ..view import picture
     from ..view.sheet import Tile, draw_sheet
 
-    frames = [set(_done(o.path)) for o in outcomes if o.frames]
+    frames = [set(done_frames(o.path)) for o in outcomes if o.frames]
     shared = set.intersection(*frames) if frames else set()
     if not shared:
         return
@@ -131,7 +134,7 @@ def write_sheet(path: Path, outcomes: Sequence[Outcome], title: str) -> None:
     picture.write(path, draw_sheet(title, tiles))
 
 
-def _done(folder: Path) -> list[int]:
+def done_frames(folder: Path) -> list[int]:
     """Return the frames of a run that are done; none where there is no run."""
     ledger = RunFolder(folder).ledger
     if not ledger.exists():
@@ -143,7 +146,7 @@ def _done(folder: Path) -> list[int]:
 
 def objects_per_frame(folder: Path) -> float | None:
     """Return the mean number of objects: rows of a table, else labels of an image."""
-    results, done = load(folder), _done(folder)
+    results, done = load(folder), done_frames(folder)
     if not done:
         return None
     tables = [name for name in results.status()["saved"] if name in results.tables]
@@ -162,7 +165,7 @@ def objects_per_frame(folder: Path) -> float | None:
 def dice(first: Path, second: Path) -> dict[str, float]:
     """Return the mean Dice over the frames that both have, by saved label image."""
     one, other = load(first).labels, load(second).labels
-    frames = sorted(set(_done(first)) & set(_done(second)))
+    frames = sorted(set(done_frames(first)) & set(done_frames(second)))
     return {
         name: float(np.mean(list(_each(one[name], other[name], frames))))
         for name in one
@@ -172,6 +175,4 @@ def dice(first: Path, second: Path) -> dict[str, float]:
 
 def _each(one: Any, other: Any, frames: Sequence[int]) -> Iterator[float]:
     for frame in frames:
-        a, b = np.asarray(one[frame]) > 0, np.asarray(other[frame]) > 0
-        total = int(a.sum()) + int(b.sum())
-        yield 2 * int((a & b).sum()) / total if total else 1.0
+        yield overlap(lines(pixels(one, frame)), lines(pixels(other, frame))).dice

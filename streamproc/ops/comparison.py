@@ -6,7 +6,7 @@ from annotated_types import Ge, Lt
 from numpy.typing import ArrayLike
 
 from ._operator import operator
-from ._overlap import overlap
+from ._overlap import Overlap, overlap
 from ._pixels import pixels
 from .labeling import whole
 
@@ -64,14 +64,19 @@ def compare_labels(
     """
     first, second = pixels(labels, "labels"), pixels(others, "others")
     found = overlap(whole(first, "labels"), whole(second, "others"))
-    one, _, iou = found.matched(min_iou)
+    return summary(found, min_iou)
+
+
+def summary(found: Overlap, min_iou: float) -> dict[str, float]:
+    """Return what `compare_labels` says of two label images that were counted."""
+    _, _, iou = found.matched(min_iou)
     objects = len(found.first) + len(found.second)
     return {
         "dice": found.dice,
         "iou": found.iou,
         "objects_a": len(found.first),
         "objects_b": len(found.second),
-        "matched": len(one),
-        "f1": 2 * len(one) / objects if objects else 1.0,
+        "matched": len(iou),
+        "f1": 2 * len(iou) / objects if objects else 1.0,
         "matched_iou": float(iou.mean()) if len(iou) else float("nan"),
     }

@@ -21,6 +21,7 @@ from ..store.extent import read_json
 if TYPE_CHECKING:
     from ..graph import Graph, Step
     from ..handle import Handle
+    from ..multirun.agreement import Agreement
     from ..report import Report
     from ..results import Results
     from ..session import Run
@@ -327,16 +328,26 @@ def _drawn(path: Path) -> Array:
     return resize(drawn, min(1.0, 1.5 * _SIZE / max(drawn.shape)))
 
 
+@_shows
+def of_agreement(found: "Agreement") -> str:
+    """Return how well two methods agree, and its charts."""
+    from .charts import draw
+
+    title = f"{found.names[0]} and {found.names[1]}"
+    drawn = draw(title, found.charts())
+    return _pairs(found.rows()) + _image(drawn, "agreement", 3 * _SIZE)
+
+
 # --- HTML ---------------------------------------------------------------------------
 
 
-def _image(picture: "Colours", said: str) -> str:
+def _image(picture: "Colours", said: str, size: int = _SIZE) -> str:
     from .picture import encode
 
     data = base64.b64encode(encode(picture)).decode()
     height, width = picture.shape[:2]
     # more pixels than shown where there are: sharp on fine screens
-    shown = round(width * min(1, _SIZE / max(height, width)))
+    shown = round(width * min(1, size / max(height, width)))
     return (
         f'<img width="{shown}" alt="{escape(said)}" style="margin:6px 0" '
         f'src="data:image/png;base64,{data}">'
