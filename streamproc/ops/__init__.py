@@ -8,11 +8,15 @@ from typing import Any, cast
 
 from ._operator import Operator
 from ._warm import warm
+from .arithmetic import add, add_weighted, divide, multiply, subtract
 from .background import background, mean_frame, subtract_background
 from .channels import channel
 from .comparison import compare_labels
+from .conversion import astype
 from .filters import difference_of_gaussians, gaussian, median
+from .intensity import adjust_gamma, clip, invert, rescale_intensity
 from .labeling import label, remove_small_objects
+from .logical import logical_and, logical_not, logical_or, logical_xor
 from .measurement import measure
 from .morphology import (
     binary_closing,
@@ -28,6 +32,10 @@ from .thresholding import find_threshold, threshold
 __all__ = [
     "OPERATORS",
     "Operator",
+    "add",
+    "add_weighted",
+    "adjust_gamma",
+    "astype",
     "background",
     "binary_closing",
     "binary_dilation",
@@ -35,16 +43,26 @@ __all__ = [
     "binary_opening",
     "channel",
     "compare_labels",
+    "clip",
     "difference_of_gaussians",
+    "divide",
     "fill_holes",
     "find_threshold",
     "gaussian",
+    "invert",
     "label",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
     "mean_frame",
     "measure",
     "median",
+    "multiply",
     "project",
     "remove_small_objects",
+    "rescale_intensity",
+    "subtract",
     "subtract_background",
     "threshold",
     "warm",

@@ -1,22 +1,25 @@
 """What makes a plain function an operator: its kinds, its parameters, its name."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from importlib import import_module
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 
 from ..errors import ConfigError
 from ..frame import Array, Kind
+from ..grid import Grid
 from ..parameters import Parameters
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
+#: Whether each pixel is looked at alone; it may depend on the parameters.
+Pixelwise: TypeAlias = bool | Callable[[Mapping[str, Any]], bool]
 #: Engine matters among the keyword parameters of an operator.
 _ENGINE = ("channel_axis",)
 
@@ -29,7 +32,10 @@ class Operator:
     arrays and trusts its parameters. ``takes`` holds the kinds that each input may
     have, ``optional`` how many of the last inputs may be missing, ``gives`` the
     kind of the result (None: that of the first input). ``oracle`` names the function
-    of another library that it equals.
+    of another library that it equals. ``pixelwise`` says, of parameters where it
+    depends on them, that a pixel of the result comes from the same pixel of each
+    input alone. ``grid`` tells where the pixels of the result lie, where that is not
+    where those of its first input lie.
     """
 
     name: str
@@ -38,6 +44,13 @@ class Operator:
     gives: Kind | None
     optional: int = 0
     oracle: str = ""
+    pixelwise: Pixelwise = False
+    grid: Callable[[Grid, Mapping[str, Any]], Grid] | None = None
+
+    def is_pixelwise(self, parameters: Mapping[str, Any]) -> bool:
+        """Return whether it looks at each pixel alone, with these parameters."""
+        said = self.pixelwise
+        return said if isinstance(said, bool) else said(parameters)
 
     def __reduce__(self) -> tuple[Callable[..., "Operator"], tuple[str, str]]:
         """Travel by name: what is cached here does not pickle."""
@@ -78,6 +91,8 @@ def operator(
     gives: Kind | None,
     optional: int = 0,
     oracle: str = "",
+    pixelwise: Pixelwise = False,
+    grid: Callable[[Grid, Mapping[str, Any]], Grid] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
@@ -87,6 +102,8 @@ def operator(
     gives: Kind | None,
     optional: int = 0,
     oracle: str = "",
+    pixelwise: Pixelwise = False,
+    grid: Callable[[Grid, Mapping[str, Any]], Grid] | None = None,
     shown: Callable[[R], S],
 ) -> Callable[[Callable[P, R]], Callable[P, S]]: ...
 
@@ -96,6 +113,8 @@ def operator(
     gives: Kind | None,
     optional: int = 0,
     oracle: str = "",
+    pixelwise: Pixelwise = False,
+    grid: Callable[[Grid, Mapping[str, Any]], Grid] | None = None,
     shown: Callable[[Any], Any] | None = None,
 ) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """Make a function an operator: checked parameters, channels mapped over.
@@ -103,12 +122,14 @@ def operator(
     The decorated function checks its parameters (`ParameterError`, one line) and,
     with ``channel_axis``, applies the kernel to each channel and stacks the
     results on the same axis; ``shown`` turns the kernel's result into what a user
-    gets. ``oracle`` names what it equals. Its `Operator` is ``function.operator``.
-    Function, kernel and `Operator` all pickle by name.
+    gets. ``oracle``, ``pixelwise`` and ``grid`` are those of its `Operator`, which
+    is ``function.operator``. Function, kernel and `Operator` all pickle by name.
     """
 
     def decorate(kernel: Callable[P, Any]) -> Callable[P, Any]:
-        spec = Operator(kernel.__name__, kernel, takes, gives, optional, oracle)
+        spec = Operator(
+            kernel.__name__, kernel, takes, gives, optional, oracle, pixelwise, grid
+        )
 
         @wraps(kernel)
         def checked(*args: P.args, **kwargs: P.kwargs) -> Any:  # the overloads say what

@@ -1,10 +1,11 @@
 """Arrays as the kernels need them: native, contiguous, numeric, not empty."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..device import array_module
 from ..errors import FrameError
 from ..frame import Array
 
@@ -22,7 +23,7 @@ def pixels(image: ArrayLike, name: str = "image") -> Array:
         The array is not ``(y, x)`` or ``(z, y, x)``, has no pixels, or holds
         something else than whole or real numbers.
     """
-    array = np.asarray(image)
+    array = array_module(image).asarray(image)
     if array.ndim not in (2, 3):
         raise FrameError(
             f"{name} must be (y, x) or (z, y, x), got shape {array.shape};"
@@ -39,13 +40,16 @@ def numbers(image: ArrayLike, name: str = "image") -> Array:
     FrameError
         The array has no pixels, or holds something else than numbers.
     """
-    array = np.asarray(image)
+    xp = array_module(image)
+    array = xp.asarray(image)
     if array.dtype.kind not in "buif":
         raise FrameError(
             f"{name} must hold whole or real numbers, got dtype {array.dtype}"
         )
     if not array.size:
         raise FrameError(f"{name} has no pixels: shape {array.shape}")
+    if xp is not np:  # there memory is native, and cannot be made read-only
+        return cast(Array, xp.ascontiguousarray(array, _usual(array.dtype)))
     view = np.require(array, _usual(array.dtype), ["C_CONTIGUOUS", "ALIGNED"]).view()
     view.flags.writeable = False
     return view

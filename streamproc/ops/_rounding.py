@@ -1,0 +1,26 @@
+"""Real numbers as whole ones, without wrapping around."""
+
+from typing import Any, cast
+
+import numpy as np
+
+from ..device import array_module
+from ..frame import Array
+
+
+def whole(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return numbers rounded, and limited to the range of a dtype; 0 for NaN."""
+    xp, ends = array_module(values), np.iinfo(dtype)
+    if values.dtype.kind != "f":
+        own = np.iinfo(values.dtype)
+        least, most = max(own.min, ends.min), min(own.max, ends.max)
+        return cast(Array, xp.clip(values, least, most).astype(dtype))
+    rounded = xp.rint(values)
+    if xp.isnan(rounded.min()):
+        xp.nan_to_num(rounded, copy=False, posinf=np.inf, neginf=-np.inf)
+    kind = rounded.dtype.type
+    most = kind(ends.max)
+    if int(most) > ends.max:  # rounded up: the next one below fits
+        most = np.nextafter(most, kind(0))
+    xp.clip(rounded, kind(ends.min), most, out=rounded)
+    return cast(Array, rounded.astype(dtype))
