@@ -18,6 +18,57 @@ class Image(Handle):
 
     kind: Kind = "image"
 
+    def add(
+        self,
+        other: "Image | None" = None,
+        *,
+        value: float = 0.0,
+        name: str | None = None,
+    ) -> "Image":
+        """Add another image, a number, or both. See `ops.add`."""
+        given: dict[str, Any] = {"value": value}
+        made: Image = self._add("add", given, name, other)
+        return made
+
+    def add_weighted(
+        self,
+        other: "Image | None" = None,
+        *,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        gamma: float = 0.0,
+        name: str | None = None,
+    ) -> "Image":
+        """Blend two images: ``image * alpha + other * beta + gamma``.
+
+        See `ops.add_weighted`.
+        """
+        given: dict[str, Any] = {"alpha": alpha, "beta": beta, "gamma": gamma}
+        made: Image = self._add("add_weighted", given, name, other)
+        return made
+
+    def adjust_gamma(
+        self, gamma: float = 1.0, *, gain: float = 1.0, name: str | None = None
+    ) -> "Image":
+        """Correct by a power law: ``gain * image ** gamma``. See `ops.adjust_gamma`."""
+        given: dict[str, Any] = {"gamma": gamma, "gain": gain}
+        made: Image = self._add("adjust_gamma", given, name)
+        return made
+
+    def astype(
+        self,
+        dtype: Literal[
+            "uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"
+        ] = "float32",
+        *,
+        overflow: Literal["error", "saturate"] = "error",
+        name: str | None = None,
+    ) -> "Image":
+        """Convert to another dtype, without wrapping around. See `ops.astype`."""
+        given: dict[str, Any] = {"dtype": dtype, "overflow": overflow}
+        made: Image = self._add("astype", given, name)
+        return made
+
     def background(
         self,
         method: Literal["mean", "top_hat"] = "mean",
@@ -45,6 +96,18 @@ class Image(Handle):
         made: H = self._add("channel", given, name)
         return made
 
+    def clip(
+        self,
+        min: float | None = None,
+        *,
+        max: float | None = None,
+        name: str | None = None,
+    ) -> "Image":
+        """Limit the grey levels. See `ops.clip`."""
+        given: dict[str, Any] = {"min": min, "max": max}
+        made: Image = self._add("clip", given, name)
+        return made
+
     def difference_of_gaussians(
         self,
         low_sigma: float | Sequence[float] = 1.0,
@@ -60,12 +123,30 @@ class Image(Handle):
         made: Image = self._add("difference_of_gaussians", given, name)
         return made
 
+    def divide(
+        self,
+        other: "Image | None" = None,
+        *,
+        value: float = 1.0,
+        name: str | None = None,
+    ) -> "Image":
+        """Divide by another image, a number, or both. See `ops.divide`."""
+        given: dict[str, Any] = {"value": value}
+        made: Image = self._add("divide", given, name, other)
+        return made
+
     def gaussian(
         self, sigma: float | Sequence[float] = 1.0, *, name: str | None = None
     ) -> "Image":
         """Smooth with a Gaussian. See `ops.gaussian`."""
         given: dict[str, Any] = {"sigma": sigma}
         made: Image = self._add("gaussian", given, name)
+        return made
+
+    def invert(self, signed_float: bool = False, *, name: str | None = None) -> "Image":
+        """Make bright what is dark. See `ops.invert`."""
+        given: dict[str, Any] = {"signed_float": signed_float}
+        made: Image = self._add("invert", given, name)
         return made
 
     def median(self: H, size: int = 3, *, name: str | None = None) -> H:
@@ -75,6 +156,18 @@ class Image(Handle):
         """
         given: dict[str, Any] = {"size": size}
         made: H = self._add("median", given, name)
+        return made
+
+    def multiply(
+        self,
+        other: "Image | None" = None,
+        *,
+        value: float = 1.0,
+        name: str | None = None,
+    ) -> "Image":
+        """Multiply by another image, a number, or both. See `ops.multiply`."""
+        given: dict[str, Any] = {"value": value}
+        made: Image = self._add("multiply", given, name, other)
         return made
 
     def project(
@@ -87,6 +180,39 @@ class Image(Handle):
         """Project a volume along z. See `ops.project`."""
         given: dict[str, Any] = {"method": method, "axis": axis}
         made: Image = self._add("project", given, name)
+        return made
+
+    def rescale_intensity(
+        self,
+        in_range: Literal[
+            "image", "dtype", "uint8", "uint10", "uint12", "uint14", "uint16", "float32"
+        ]
+        | Sequence[float] = "image",
+        *,
+        out_range: Literal[
+            "image", "dtype", "uint8", "uint10", "uint12", "uint14", "uint16", "float32"
+        ]
+        | Sequence[float] = "dtype",
+        name: str | None = None,
+    ) -> "Image":
+        """Stretch or shrink the grey levels from one range to another.
+
+        See `ops.rescale_intensity`.
+        """
+        given: dict[str, Any] = {"in_range": in_range, "out_range": out_range}
+        made: Image = self._add("rescale_intensity", given, name)
+        return made
+
+    def subtract(
+        self,
+        other: "Image | None" = None,
+        *,
+        value: float = 0.0,
+        name: str | None = None,
+    ) -> "Image":
+        """Subtract another image, a number, or both. See `ops.subtract`."""
+        given: dict[str, Any] = {"value": value}
+        made: Image = self._add("subtract", given, name, other)
         return made
 
     def threshold(
@@ -195,6 +321,39 @@ class Mask(Image):
         made: Labels = self._add("label", given, name)
         return made
 
+    def logical_and(self, other: "Mask | Labels", *, name: str | None = None) -> "Mask":
+        """Keep what is foreground in both masks. See `ops.logical_and`."""
+        given: dict[str, Any] = {}
+        made: Mask = self._add("logical_and", given, name, other)
+        return made
+
+    def logical_not(self, *, name: str | None = None) -> "Mask":
+        """Turn foreground into background and background into foreground.
+
+        See `ops.logical_not`.
+        """
+        given: dict[str, Any] = {}
+        made: Mask = self._add("logical_not", given, name)
+        return made
+
+    def logical_or(self, other: "Mask | Labels", *, name: str | None = None) -> "Mask":
+        """Keep what is foreground in one of two masks, or in both.
+
+        See `ops.logical_or`.
+        """
+        given: dict[str, Any] = {}
+        made: Mask = self._add("logical_or", given, name, other)
+        return made
+
+    def logical_xor(self, other: "Mask | Labels", *, name: str | None = None) -> "Mask":
+        """Keep what is foreground in one of two masks, but not in both.
+
+        See `ops.logical_xor`.
+        """
+        given: dict[str, Any] = {}
+        made: Mask = self._add("logical_xor", given, name, other)
+        return made
+
     def remove_small_objects(
         self: H,
         max_size: int = 64,
@@ -231,6 +390,39 @@ class Labels(Handle):
         """
         given: dict[str, Any] = {"min_iou": min_iou}
         made: Value = self._add("compare_labels", given, name, others)
+        return made
+
+    def logical_and(self, other: "Mask | Labels", *, name: str | None = None) -> "Mask":
+        """Keep what is foreground in both masks. See `ops.logical_and`."""
+        given: dict[str, Any] = {}
+        made: Mask = self._add("logical_and", given, name, other)
+        return made
+
+    def logical_not(self, *, name: str | None = None) -> "Mask":
+        """Turn foreground into background and background into foreground.
+
+        See `ops.logical_not`.
+        """
+        given: dict[str, Any] = {}
+        made: Mask = self._add("logical_not", given, name)
+        return made
+
+    def logical_or(self, other: "Mask | Labels", *, name: str | None = None) -> "Mask":
+        """Keep what is foreground in one of two masks, or in both.
+
+        See `ops.logical_or`.
+        """
+        given: dict[str, Any] = {}
+        made: Mask = self._add("logical_or", given, name, other)
+        return made
+
+    def logical_xor(self, other: "Mask | Labels", *, name: str | None = None) -> "Mask":
+        """Keep what is foreground in one of two masks, but not in both.
+
+        See `ops.logical_xor`.
+        """
+        given: dict[str, Any] = {}
+        made: Mask = self._add("logical_xor", given, name, other)
         return made
 
     def measure(
