@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..frame import Array
 from ._jit import jit
+from ._pixels import lines
 from ._runs import Runs
 
 # columns of the table of whole numbers: the first pixel, the box, the sums around
@@ -53,17 +54,17 @@ class Geometry:
 
     def eccentricity(self) -> NDArray[np.float64]:
         """Return that of the ellipse of the same second moments: 0 is a circle."""
-        small, large = self._inertia().T
+        large, small = self.inertia().T
         ratio = np.divide(small, large, out=np.ones_like(large), where=large > 0)
         # a round object's ratio may be 1 and a rounding
         return np.asarray(np.sqrt(np.maximum(1 - ratio, 0)))
 
     def axis_lengths(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the longest and the shortest axis of the ellipse (ellipsoid)."""
-        inertia = self._inertia()
+        inertia = self.inertia()
         if self.ndim == 2:
-            return 4 * np.sqrt(inertia[:, 1]), 4 * np.sqrt(inertia[:, 0])
-        low, middle, high = inertia.T
+            return 4 * np.sqrt(inertia[:, 0]), 4 * np.sqrt(inertia[:, 1])
+        high, middle, low = inertia.T
         return (
             np.sqrt(10 * np.maximum(high + middle - low, 0)),
             np.sqrt(10 * np.maximum(low + middle - high, 0)),
@@ -80,22 +81,29 @@ class Geometry:
         level = (self._spread(_SYX) == 0) & (self._spread(_SYY) <= self._spread(_SXX))
         return np.flatnonzero(level & (self.area > 1))
 
-    def _inertia(self) -> NDArray[np.float64]:
-        """Return the eigenvalues of the tensor of inertia, ascending, >= 0."""
-        yy, xx, yx = self._spread(_SYY), self._spread(_SXX), self._spread(_SYX)
+    def inertia(self) -> NDArray[np.float64]:
+        """Return the eigenvalues of the tensor of inertia, descending, >= 0."""
         if self.ndim == 2:
+            yy, xx, yx = self._spread(_SYY), self._spread(_SXX), self._spread(_SYX)
             middle, half = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
             large = middle + half
             # the determinant keeps the digits that middle - half would lose
             small = np.divide(
                 yy * xx - yx * yx, large, out=np.zeros_like(large), where=large > 0
             )
-            return np.stack([np.maximum(small, 0), large], axis=1)
-        zz, zy, zx = self._spread(_SZZ), self._spread(_SZY), self._spread(_SZX)
-        tensor = np.array(
-            [[yy + xx, -zy, -zx], [-zy, zz + xx, -yx], [-zx, -yx, zz + yy]]
-        )
-        return np.asarray(np.maximum(np.linalg.eigvalsh(tensor.transpose(2, 0, 1)), 0))
+            return np.stack([large, np.maximum(small, 0)], axis=1)
+        values = np.linalg.eigvalsh(self.tensor())[:, ::-1]
+        return np.asarray(np.maximum(values, 0))
+
+    def tensor(self) -> NDArray[np.float64]:
+        """Return the tensor of inertia of a pixel's mean mass, ``(objects, n, n)``."""
+        yy, xx, yx = self._spread(_SYY), self._spread(_SXX), self._spread(_SYX)
+        if self.ndim == 2:
+            rows = [[xx, -yx], [-yx, yy]]
+        else:
+            zz, zy, zx = self._spread(_SZZ), self._spread(_SZY), self._spread(_SZX)
+            rows = [[yy + xx, -zy, -zx], [-zy, zz + xx, -yx], [-zx, -yx, zz + yy]]
+        return np.asarray(rows, np.float64).transpose(2, 0, 1)
 
     def _spread(self, column: int) -> NDArray[np.float64]:
         """Return the (co)variance of two positions over each object."""
@@ -147,21 +155,27 @@ def intensities(
 ) -> Intensity:
     """Return the sums over the pixels of one channel; NaN is left out."""
     count = len(shapes.sums)
-    sums = np.zeros((count, 8))
-    sums[:, 5], sums[:, 6] = np.inf, -np.inf
-    rows = image.reshape(-1, image.shape[-1])
+    is_short = image.dtype.kind in "iu" and image.dtype.itemsize <= 2
+    sums = np.zeros((count, 8), np.int64 if is_short else np.float64)
+    add = _add_whole_levels if is_short else _add_levels
     known = np.zeros(count, np.int64)
-    _add_levels(
-        rows, runs.first, runs.start, runs.stop, place, image.shape[-2],
+    add(
+        lines(image), runs.first, runs.start, runs.stop, place, image.shape[-2],
         shapes.sums, sums, known,
     )  # fmt: skip
+    return _intensity(sums.astype(np.float64), known, shapes)
+
+
+def _intensity(
+    sums: NDArray[np.float64], known: NDArray[np.int64], shapes: Geometry
+) -> Intensity:
     some = known > 0
-    nan = np.full(count, np.nan)
+    nan = np.full(len(known), np.nan)
     number = np.where(some, known, 1)
     shifted = sums[:, 3] / number
     variance = np.maximum(sums[:, 4] / number - shifted**2, 0)
     total = sums[:, 7]
-    weighted = np.full((count, 3), np.nan)
+    weighted = np.full((len(known), 3), np.nan)
     lit = some & (total != 0)
     np.divide(sums[:, :3], total[:, None], out=weighted, where=lit[:, None])
     return Intensity(
@@ -242,7 +256,7 @@ def _add_levels(
                     continue
                 if known[k] + n == 0:
                     # around a level of its own an object loses no digits of its spread
-                    shift[k] = v
+                    shift[k], low, high = v, v, v
                 n += 1
                 d = v - shift[k]
                 total += v
@@ -259,4 +273,47 @@ def _add_levels(
             s[4] += squares
             s[5] = low
             s[6] = high
+            s[7] += total
+
+
+@jit
+def _add_whole_levels(
+    rows: Array,
+    first: Array,
+    start: Array,
+    stop: Array,
+    place: Array,
+    height: int,
+    where: Array,
+    sums: Array,
+    known: Array,
+) -> None:
+    """Do the same for 8 and 16 bits, exactly, several pixels at a time."""
+    shift = np.zeros(known.size, np.int64)
+    for line in range(first.size - 1):
+        z, y = line // height, line % height
+        row = rows[line]
+        for i in range(first[line], first[line + 1]):
+            k = place[i]
+            s = sums[k]
+            part = row[start[i] : stop[i]]
+            total, squares, along = np.int64(0), np.int64(0), np.int64(0)
+            low, high = part[0], part[0]
+            for x in range(part.size):
+                v = np.int64(part[x])
+                total += v
+                squares += v * v
+                along += v * x
+                low = min(low, part[x])
+                high = max(high, part[x])
+            if known[k] == 0:
+                shift[k] = s[5] = s[6] = part[0]
+            known[k] += part.size
+            s[0] += total * (z - where[k, _Z])
+            s[1] += total * (y - where[k, _Y])
+            s[2] += along + total * (start[i] - where[k, _X])
+            s[3] += total - part.size * shift[k]
+            s[4] += squares - shift[k] * (2 * total - part.size * shift[k])
+            s[5] = min(s[5], low)
+            s[6] = max(s[6], high)
             s[7] += total

@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ._properties import PLANE_ONLY, PROPERTIES
 from .background import mean_frame, subtract_background
 from .filters import gaussian, median
 from .labeling import label, remove_small_objects
-from .measurement import PROPERTIES, measure
+from .measurement import measure
 from .morphology import binary_opening, white_tophat
 from .thresholding import find_threshold, threshold
 
@@ -39,7 +40,6 @@ def warm(dtype: DTypeLike, ndim: int = 2) -> None:
     labels = label(mask)
     remove_small_objects(mask, max_size=1)
     remove_small_objects(labels, max_size=1)
-    flat = ("eccentricity", "orientation", "perimeter")
-    names = tuple(n for n in PROPERTIES if ndim == 2 or n not in flat)
+    names = tuple(n for n, k in PROPERTIES.items() if ndim == 2 or k not in PLANE_ONLY)
     for plane in (image, gaussian(image, sigma=0.5)):
         measure(labels, plane, properties=names)

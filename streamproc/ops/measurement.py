@@ -1,50 +1,19 @@
 """One row of numbers per object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import ConfigError, FrameError, nearest
 from ..frame import Array
 from ..table import Measurements
-from ._moments import Geometry, Intensity, geometry, intensities
+from ._objects import Levels, find_objects
 from ._operator import operator
-from ._orientation import decided
-from ._perimeter import perimeters
-from ._pixels import numbers, pixels
-from ._runs import find_runs, number_values
+from ._pixels import numbers
+from ._properties import LEVELS, PLANE_ONLY, SHAPE, columns
+from ._properties import PROPERTIES as PROPERTIES
 
-#: Every property by its names, old and new; the value is its name here.
-PROPERTIES: dict[str, str] = {
-    "area": "area",
-    "axis_major_length": "major",
-    "axis_minor_length": "minor",
-    "bbox": "bbox",
-    "centroid": "centroid",
-    "centroid_weighted": "centroid_weighted",
-    "eccentricity": "eccentricity",
-    "equivalent_diameter": "diameter",
-    "equivalent_diameter_area": "diameter",
-    "intensity_max": "max",
-    "intensity_mean": "mean",
-    "intensity_min": "min",
-    "intensity_std": "std",
-    "major_axis_length": "major",
-    "max_intensity": "max",
-    "mean_intensity": "mean",
-    "min_intensity": "min",
-    "minor_axis_length": "minor",
-    "orientation": "orientation",
-    "perimeter": "perimeter",
-    "std_intensity": "std",
-    "sum_intensity": "sum",
-    "weighted_centroid": "centroid_weighted",
-}
 DEFAULT = ("area", "centroid", "mean_intensity")
-
-_OF_PIXELS = {"max", "mean", "min", "std", "sum", "centroid_weighted"}
-_PLANE_ONLY = {"eccentricity", "orientation", "perimeter"}
 
 
 @operator(
@@ -109,40 +78,25 @@ def measure(
     {'label': [1, 4], 'area': [2, 1], 'centroid_y': [0.0, 1.0],
      'centroid_x': [0.5, 2.0], 'mean_intensity': [3.0, 7.0]}
     """
-    image = pixels(labels, "labels")
-    if image.dtype.kind not in "iu":
-        raise FrameError(f"labels must hold whole numbers, got dtype {image.dtype}")
+    objects = find_objects(labels)
     names = check_properties(
         properties,
-        ndim=image.ndim,
+        ndim=objects.ndim,
         has_intensity=intensity is not None,
         explicit=properties != DEFAULT,
     )
-    runs = find_runs(image)
-    present, place = number_values(runs.value)
-    shapes = geometry(image.shape, runs, place, len(present))
-    columns: dict[str, Array] = {"label": present}
-    channels = [] if intensity is None else _channels(intensity, image.shape)
-    wanted = {PROPERTIES[name] for name in names}
-    measured = [
-        intensities(c, runs, place, shapes) for c in channels if wanted & _OF_PIXELS
-    ]
+    shape = objects.labels.shape
+    channels = [(end, Levels(objects, image)) for end, image in split(intensity, shape)]
+    table: dict[str, Array] = {"label": objects.present}
     for name in names:
         kind = PROPERTIES[name]
-        if kind in _OF_PIXELS:
-            for number, channel in enumerate(measured):
-                suffix = f"_c{number}" if _has_channels(intensity, image) else ""
-                for column, values in _of_pixels(kind, name, channel, image.ndim):
-                    columns[column + suffix] = values
-        elif kind == "perimeter":
-            columns[name] = perimeters(image, runs, place, len(present))
-        elif kind == "orientation":
-            columns[name] = _orientations(image, present, shapes)
-        elif kind in ("centroid", "bbox"):
-            columns |= _positions(kind, name, shapes)
-        else:
-            columns[name] = _SHAPE[kind](shapes)
-    return Measurements(columns)
+        if kind in SHAPE:
+            table |= columns(name, SHAPE[kind](objects), len(shape))
+            continue
+        for end, levels in channels:
+            for column, values in columns(name, LEVELS[kind](levels), len(shape)):
+                table[column + end] = values
+    return Measurements(table)
 
 
 def check_properties(
@@ -178,67 +132,35 @@ def check_properties(
             raise ConfigError(
                 f"measure has no property {name!r}{nearest(name, PROPERTIES)}"
             )
-        if PROPERTIES[name] in _OF_PIXELS and not has_intensity:
+        if PROPERTIES[name] in LEVELS and not has_intensity:
             if not explicit:
                 continue
             raise ConfigError(
                 f"{name} needs an intensity image; give measure one as intensity"
             )
-        if ndim == 3 and PROPERTIES[name] in _PLANE_ONLY:
+        if ndim == 3 and PROPERTIES[name] in PLANE_ONLY:
             raise ConfigError(f"{name} is for planes (y, x) only, got (z, y, x)")
         kept.append(name)
     return tuple(kept)
 
 
-def _channels(intensity: ArrayLike, shape: tuple[int, ...]) -> list[Array]:
+def split(
+    intensity: ArrayLike | None, shape: tuple[int, ...]
+) -> list[tuple[str, Array]]:
+    """Return the channels to measure in, each with the end of its columns' names.
+
+    Raises
+    ------
+    FrameError
+        The image has another shape than the labels.
+    """
+    if intensity is None:
+        return []
     image = numbers(intensity, "intensity")
     if image.shape == shape:
-        return [image]
+        return [("", image)]
     if image.shape[1:] == shape:
-        return list(image)
+        return [(f"_c{number}", channel) for number, channel in enumerate(image)]
     raise FrameError(
         f"intensity of shape {image.shape} does not fit labels of shape {shape}"
     )
-
-
-def _has_channels(intensity: ArrayLike | None, labels: Array) -> bool:
-    return np.ndim(intensity) > labels.ndim if intensity is not None else False
-
-
-def _orientations(
-    labels: Array, present: NDArray[np.int64], shapes: Geometry
-) -> NDArray[np.float64]:
-    angles = shapes.orientation()
-    low, high = shapes.lowest, shapes.highest
-    for i in shapes.undecided():
-        box = labels[low["y"][i] : high["y"][i], low["x"][i] : high["x"][i]]
-        angles[i] = decided(box == present[i])
-    return angles
-
-
-def _positions(kind: str, name: str, shapes: Geometry) -> dict[str, Array]:
-    axes = "zyx"[-shapes.ndim :]
-    if kind == "centroid":
-        return {f"{name}_{a}": shapes.centroid(a) for a in axes}
-    return {
-        f"{name}_{a}{end}": side[a]
-        for end, side in enumerate((shapes.lowest, shapes.highest))
-        for a in axes
-    }
-
-
-def _of_pixels(
-    kind: str, name: str, channel: Intensity, ndim: int
-) -> list[tuple[str, Array]]:
-    if kind == "centroid_weighted":
-        return [(f"{name}_{a}", channel.centroid(a)) for a in "zyx"[-ndim:]]
-    return [(name, getattr(channel, kind))]
-
-
-_SHAPE: dict[str, Callable[[Geometry], Array]] = {
-    "area": lambda shapes: shapes.area,
-    "diameter": Geometry.diameter,
-    "eccentricity": Geometry.eccentricity,
-    "major": lambda shapes: shapes.axis_lengths()[0],
-    "minor": lambda shapes: shapes.axis_lengths()[1],
-}
