@@ -26,7 +26,10 @@ from .morphology import (
     fill_holes,
     white_tophat,
 )
+from .neighborhood import neighbors, touching
 from .projection import project
+from .statistics import focus, histogram, statistics
+from .texture import texture
 from .thresholding import find_threshold, threshold
 
 __all__ = [
@@ -48,8 +51,10 @@ __all__ = [
     "divide",
     "fill_holes",
     "find_threshold",
+    "focus",
     "gaussian",
     "invert",
+    "histogram",
     "label",
     "logical_and",
     "logical_not",
@@ -63,8 +68,14 @@ __all__ = [
     "remove_small_objects",
     "rescale_intensity",
     "subtract",
+    "neighbors",
+    "project",
+    "remove_small_objects",
+    "statistics",
     "subtract_background",
+    "texture",
     "threshold",
+    "touching",
     "warm",
     "white_tophat",
 ]

@@ -36,7 +36,7 @@ def histogram(image: Array, low: Array, high: Array) -> Histogram:
     with np.errstate(over="ignore"):
         scale = flat.dtype.type(BINS) / (high - low)
     counts = np.zeros((2, BINS), np.int64)
-    _count_real(flat, edges, scale, counts)
+    count_real(flat, edges, scale, counts)
     return Histogram(counts.sum(axis=0), (edges[:-1] + edges[1:]) / 2.0)
 
 
@@ -58,7 +58,7 @@ def _count_whole(flat: Array, low: int, table: Array) -> None:
 
 
 @jit
-def _count_real(flat: Array, edges: Array, scale: Array, counts: Array) -> None:
+def count_real(flat: Array, edges: Array, scale: Array, counts: Array) -> None:
     """Count the pixels between each two edges, the last edge included.
 
     Where numpy.histogram puts a pixel is decided by its edges too; how near the first

@@ -7,7 +7,7 @@ more than one sweep over memory.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..frame import Array
 from ._jit import jit
@@ -36,12 +36,19 @@ def find_runs(image: Array) -> Runs:
     """Return the runs of a ``(y, x)`` or ``(z, y, x)`` image of whole numbers."""
     rows = lines(image)
     first = np.zeros(len(rows) + 1, np.int64)
-    _count(rows, first)
-    count = int(first[-1])
-    start, stop = np.empty(count, np.int32), np.empty(count, np.int32)
-    value = np.empty(count, image.dtype)
-    _fill(rows, first, start, stop, value)
+    # room that is enough for most images saves a sweep that only counts
+    found = _room(rows.size // 16, image.dtype)
+    if not _fill(rows, first, *found):
+        _count(rows, first)
+        # a row may change at every pixel, below 0
+        found = _room(int(first[-1]) + rows.shape[1], image.dtype)
+        _fill(rows, first, *found)
+    start, stop, value = (array[: first[-1]] for array in found)
     return Runs(first, start, stop, value)
+
+
+def _room(count: int, dtype: DTypeLike) -> tuple[Array, Array, Array]:
+    return np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, dtype)
 
 
 def number_values(values: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -68,15 +75,15 @@ def _count(rows: Array, first: Array) -> None:
 
 
 @jit
-def _fill(rows: Array, first: Array, start: Array, stop: Array, value: Array) -> None:
+def _fill(rows: Array, first: Array, start: Array, stop: Array, value: Array) -> bool:
+    """Write the runs, and the first of each row; stop where there is no room."""
     width = rows.shape[1]
     change = np.zeros((width + 7) // 8 * 8, np.uint8)
     words = change.view(np.uint64)
     # one more than fits: the loop below writes ahead of what it counts
     place = np.empty(change.size + 1, np.int32)
+    i = np.int64(0)
     for y in range(rows.shape[0]):
-        if first[y] == first[y + 1]:
-            continue
         row = rows[y]
         change[0] = row[0] > 0
         for x in range(1, width):
@@ -88,7 +95,9 @@ def _fill(rows: Array, first: Array, start: Array, stop: Array, value: Array) ->
                 for x in range(8 * w, 8 * w + 8):
                     place[n] = x
                     n += change[x]
-        i, inside = first[y], False
+        if i + n > start.size:
+            return False
+        inside = False
         for k in range(n):
             x = place[k]
             if inside:
@@ -100,6 +109,9 @@ def _fill(rows: Array, first: Array, start: Array, stop: Array, value: Array) ->
                 value[i] = row[x]
         if inside:
             stop[i] = width
+            i += 1
+        first[y + 1] = i
+    return True
 
 
 @jit

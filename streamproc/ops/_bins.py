@@ -1,0 +1,40 @@
+"""Histograms of equal bins, by numpy's rules."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frame import Array
+from ._histogram import count_real, histogram
+
+
+def binned(
+    image: Array, bins: int, limits: tuple[float, float] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the counts and the edges of ``numpy.histogram`` of the finite pixels."""
+    flat = image.reshape(-1)
+    if flat.dtype.kind == "f":
+        return _of_real(flat, bins, limits)
+    low, high = flat.min(), flat.max()
+    if low == high:
+        levels, weights = flat[:1], np.array([flat.size])
+    else:
+        found = histogram(flat, low, high)
+        levels, weights = found.levels, found.counts
+    counts, edges = np.histogram(levels, bins, limits, weights=weights)
+    return counts, edges.astype(np.float64)
+
+
+def _of_real(
+    flat: Array, bins: int, limits: tuple[float, float] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    low, high = limits or (flat.min(), flat.max())
+    if limits is not None:
+        flat = flat[(flat >= low) & (flat <= high)]
+    elif not (np.isfinite(low) and np.isfinite(high)):
+        flat = flat[np.isfinite(flat)]
+    edges = np.histogram_bin_edges(flat, bins, limits)
+    counts = np.zeros((2, bins), np.int64)
+    with np.errstate(over="ignore"):
+        scale = flat.dtype.type(bins / (float(edges[-1]) - float(edges[0])))
+    count_real(flat, edges.astype(flat.dtype), scale, counts)
+    return counts.sum(axis=0), edges.astype(np.float64)
