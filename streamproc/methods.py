@@ -135,12 +135,37 @@ class Image(Handle):
         made: Image = self._add("divide", given, name, other)
         return made
 
+    def focus(
+        self,
+        measures: Sequence[
+            Literal["brenner", "laplacian_variance", "normalized_variance", "tenengrad"]
+        ] = ("laplacian_variance",),
+        *,
+        name: str | None = None,
+    ) -> "Value":
+        """Tell how sharp a frame is; larger is sharper. See `ops.focus`."""
+        given: dict[str, Any] = {"measures": measures}
+        made: Value = self._add("focus", given, name)
+        return made
+
     def gaussian(
         self, sigma: float | Sequence[float] = 1.0, *, name: str | None = None
     ) -> "Image":
         """Smooth with a Gaussian. See `ops.gaussian`."""
         given: dict[str, Any] = {"sigma": sigma}
         made: Image = self._add("gaussian", given, name)
+        return made
+
+    def histogram(
+        self,
+        bins: int = 256,
+        *,
+        range: Sequence[float] | None = None,
+        name: str | None = None,
+    ) -> "Table":
+        """Count the pixels of a frame by their grey level. See `ops.histogram`."""
+        given: dict[str, Any] = {"bins": bins, "range": range}
+        made: Table = self._add("histogram", given, name)
         return made
 
     def invert(self, signed_float: bool = False, *, name: str | None = None) -> "Image":
@@ -201,6 +226,20 @@ class Image(Handle):
         """
         given: dict[str, Any] = {"in_range": in_range, "out_range": out_range}
         made: Image = self._add("rescale_intensity", given, name)
+        return made
+
+    def statistics(
+        self,
+        properties: Sequence[
+            Literal["mean", "std", "min", "max", "sum", "percentiles", "entropy", "snr"]
+        ] = ("mean", "std", "min", "max", "sum"),
+        *,
+        percentiles: Sequence[float] = (1, 50, 99),
+        name: str | None = None,
+    ) -> "Value":
+        """Sum up the grey levels of a frame in a few numbers. See `ops.statistics`."""
+        given: dict[str, Any] = {"properties": properties, "percentiles": percentiles}
+        made: Value = self._add("statistics", given, name)
         return made
 
     def subtract(
@@ -437,6 +476,17 @@ class Labels(Handle):
         made: Table = self._add("measure", given, name, intensity)
         return made
 
+    def neighbors(
+        self, n: int = 1, *, connectivity: int | None = None, name: str | None = None
+    ) -> "Table":
+        """Count every object's touching neighbours, and measure how far others are.
+
+        See `ops.neighbors`.
+        """
+        given: dict[str, Any] = {"n": n, "connectivity": connectivity}
+        made: Table = self._add("neighbors", given, name)
+        return made
+
     def remove_small_objects(
         self: H,
         max_size: int = 64,
@@ -450,6 +500,37 @@ class Labels(Handle):
         """
         given: dict[str, Any] = {"max_size": max_size, "connectivity": connectivity}
         made: H = self._add("remove_small_objects", given, name)
+        return made
+
+    def texture(
+        self,
+        intensity: "Image",
+        *,
+        distance: int = 1,
+        levels: int = 32,
+        low: float | None = None,
+        high: float | None = None,
+        name: str | None = None,
+    ) -> "Table":
+        """Measure the texture of every object by co-occurring grey levels (GLCM).
+
+        See `ops.texture`.
+        """
+        given: dict[str, Any] = {
+            "distance": distance,
+            "levels": levels,
+            "low": low,
+            "high": high,
+        }
+        made: Table = self._add("texture", given, name, intensity)
+        return made
+
+    def touching(
+        self, connectivity: int | None = None, *, name: str | None = None
+    ) -> "Table":
+        """List the pairs of objects that touch, and how much. See `ops.touching`."""
+        given: dict[str, Any] = {"connectivity": connectivity}
+        made: Table = self._add("touching", given, name)
         return made
 
 

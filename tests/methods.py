@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
@@ -123,7 +124,8 @@ def wrapped(doc: str) -> str:
     first, _, rest = doc.partition(" See `ops.")
     if len(doc) <= 74:
         return doc
-    return f"{first}\n\n        See `ops.{rest}\n        " if rest else doc
+    lines = "\n        ".join(textwrap.wrap(first, 77))
+    return f"{lines}\n\n        See `ops.{rest}\n        " if rest else lines
 
 
 def classes(kinds: tuple[Kind, ...]) -> str:

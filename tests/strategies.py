@@ -12,7 +12,8 @@ import streamproc as sp
 from streamproc.config import connect, parse
 from streamproc.frame import Kind, Source
 from streamproc.ops import OPERATORS
-from streamproc.ops.measurement import _OF_PIXELS, _PLANE_ONLY, PROPERTIES
+from streamproc.ops._properties import LEVELS, PLANE_ONLY
+from streamproc.ops.measurement import PROPERTIES
 from streamproc.plugins import make_source
 from tests.arrays import Arrays, noise
 
@@ -117,7 +118,7 @@ def _properties(node: Node) -> Parameters:
     names = [
         name
         for name, own in PROPERTIES.items()
-        if not ("z" in node.axes and own in _PLANE_ONLY)
+        if not ("z" in node.axes and own in PLANE_ONLY)
     ]
     some = st.lists(st.sampled_from(names), min_size=1, max_size=6, unique=True)
     return st.fixed_dictionaries({"properties": some})
@@ -241,7 +242,7 @@ def _measured(
     fit = [name for name in fit if axes[name] == labels.axes]
     if draw(st.booleans()) and fit:
         return {**given, "intensity": draw(st.sampled_from(fit))}
-    rest = [p for p in given["properties"] if PROPERTIES[p] not in _OF_PIXELS]
+    rest = [p for p in given["properties"] if PROPERTIES[p] not in LEVELS]
     return {"properties": rest or ["area"]}
 
 

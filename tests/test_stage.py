@@ -1,6 +1,7 @@
 """A fused stage: picklable, never raising, and functions that misbehave."""
 
 import pickle
+import subprocess
 import sys
 import weakref
 from collections.abc import Callable
@@ -383,3 +384,50 @@ def test_nothing_and_not_a_number_are_null(tmp_path: Path, executor: str) -> Non
     result = run_one(value, tmp_path / "run", executor=executor)
     assert result.tables["x"].value.isna().tolist() == [True] * 4 + [False] * 4
     assert result.tables["x"].value[4:].tolist() == [1.5] * 4
+
+
+_AFTER_REHEARSAL = """
+import sys
+import numpy as np
+import streamproc as sp
+from streamproc.plan import make_plan
+from streamproc.stage import rehearse, run
+
+def compiled():
+    return {
+        f"{module}.{name}": tuple(map(str, value.signatures))
+        for module, contents in list(sys.modules.items())
+        if module.startswith("streamproc.ops.")
+        for name, value in vars(contents).items()
+        if hasattr(value, "signatures")
+    }
+
+dtype, shape = sys.argv[1], [int(n) for n in sys.argv[2].split(",")]
+image = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+np.savez("frames.npz", np.stack([image, image]))
+raw = sp.open("frames.npz")
+flat = raw.white_tophat(radius=6).median(size=5).gaussian()
+mask = flat.threshold("li").binary_opening(radius=5).fill_holes()
+labels = mask.remove_small_objects().label()
+cells = labels.measure(raw, properties=("area", "perimeter", "max_intensity"))
+local = raw.difference_of_gaussians().threshold("local").label()
+plan = make_plan(raw.graph, {"cells": cells.step, "local": local.step})
+stage, info = plan.segments[0].stage, raw.graph.source.info
+rehearse(stage, info)
+before = compiled()
+assert before, "no kernel found"
+values = {"source": image.astype(info.dtype)}
+for step in stage.instructions:
+    values[step.name] = run(step, values, {})
+new = {n: set(s) - set(before.get(n, ())) for n, s in compiled().items()}
+print({n: s for n, s in new.items() if s} or "nothing")
+"""
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", ">u2", "float32"])
+def test_after_a_rehearsal_nothing_is_compiled(tmp_path: Path, dtype: str) -> None:
+    command = [sys.executable, "-c", _AFTER_REHEARSAL, dtype, "70,90"]
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "nothing"

@@ -7,7 +7,6 @@ on ``(y, x)`` or ``(z, y, x)``; ``channel_axis`` maps them over channels.
 from typing import Any, cast
 
 from ._operator import Operator
-from ._warm import warm
 from .arithmetic import add, add_weighted, divide, multiply, subtract
 from .background import background, mean_frame, subtract_background
 from .channels import channel
@@ -53,8 +52,8 @@ __all__ = [
     "find_threshold",
     "focus",
     "gaussian",
-    "invert",
     "histogram",
+    "invert",
     "label",
     "logical_and",
     "logical_not",
@@ -64,19 +63,16 @@ __all__ = [
     "measure",
     "median",
     "multiply",
-    "project",
-    "remove_small_objects",
-    "rescale_intensity",
-    "subtract",
     "neighbors",
     "project",
     "remove_small_objects",
+    "rescale_intensity",
     "statistics",
+    "subtract",
     "subtract_background",
     "texture",
     "threshold",
     "touching",
-    "warm",
     "white_tophat",
 ]
 

@@ -113,5 +113,6 @@ def columns(name: str, values: Array, ndim: int) -> Iterator[tuple[str, Array]]:
 
 def _own_axes(objects: Objects, values: Array) -> Array:
     """Return columns for z, y, x (once or twice) as those that the image has."""
-    kept = values.reshape(len(values), -1, 3)[:, :, 3 - objects.ndim :]
-    return kept.reshape(len(values), -1)
+    count, width = values.shape
+    kept = values.reshape(count, width // 3, 3)[:, :, 3 - objects.ndim :]
+    return kept.reshape(count, width // 3 * objects.ndim)

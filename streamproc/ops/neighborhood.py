@@ -26,7 +26,7 @@ def neighbors(
     connectivity: Annotated[int, Ge(1), Le(3)] | None = None,
     channel_axis: int | None = None,
 ) -> Measurements:
-    """Count the touching neighbours of every object, and measure how far others are.
+    """Count every object's touching neighbours, and measure how far others are.
 
     Parameters
     ----------
