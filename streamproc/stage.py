@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -301,20 +302,23 @@ def unreadable(ref: FrameRef, level: int) -> Result:
 
 
 def rehearse(stage: Stage, info: SourceInfo) -> dict[str, Any]:
-    """Run the built-in steps of a stage on a small blank frame.
+    """Run the built-in steps of a stage on a small frame of noise.
 
-    What depends on a user's function is left out. Compiles what is compiled on
-    first use, and tells the columns of tables before the first frame.
+    What depends on a user's function is left out, and what cannot be done with noise.
+    Compiles what is compiled on first use, and tells the columns of tables before the
+    first frame.
     """
     small = {"y": 64, "x": 64, "z": 8}
     shape = [
         min(n, small.get(a, n)) for n, a in zip(info.shape, info.axes, strict=True)
     ]
-    values: dict[str, Any] = {"source": np.zeros(shape, info.dtype)}
+    noise = np.random.default_rng(0).integers(0, 100, shape).astype(info.dtype)
+    values: dict[str, Any] = {"source": noise}
     for instruction in stage.instructions:
         foreign = instruction.is_map or instruction.is_foreign
         if foreign or not set(instruction.inputs) <= set(values):
             continue
-        windows = {instruction.name: np.zeros(shape, np.float64)}
-        values[instruction.name] = run(instruction, values, windows)
+        windows = {instruction.name: noise.astype(np.float64)}
+        with suppress(FrameError):
+            values[instruction.name] = run(instruction, values, windows)
     return values
