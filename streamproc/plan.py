@@ -16,6 +16,7 @@ from typing import Any
 
 from .errors import ConfigError, nearest
 from .frame import SourceInfo
+from .fusion import joined
 from .graph import Graph, Step
 from .stage import Instruction, Output, Stage
 from .steps import Function
@@ -83,7 +84,8 @@ class Plan:
         """Return the plan with other parameters of one step, its inputs the same."""
         segments = tuple(
             Segment(
-                stage=s.stage and s.stage.with_call(step.name, _call(step, info)),
+                stage=s.stage
+                and s.stage.with_call(step.name, _call(step, info), _pixelwise(step)),
                 ordered=tuple(step if o.name == step.name else o for o in s.ordered),
             )
             for s in self.segments
@@ -249,7 +251,7 @@ def _dropping(
         last = {*instruction.inputs, instruction.name} - needed
         needed |= last
         found.append(replace(instruction, drops=tuple(sorted(last))))
-    return tuple(reversed(found))
+    return joined(found[::-1])
 
 
 def _instruction(step: Step, axes: Mapping[str, str], info: SourceInfo) -> Instruction:
@@ -269,6 +271,19 @@ def _instruction(step: Step, axes: Mapping[str, str], info: SourceInfo) -> Instr
         windowed=step.role == "windowed",
         is_map=is_map,
         is_foreign=step.is_foreign,
+        pixelwise=_pixelwise(step),
+    )
+
+
+def _pixelwise(step: Step) -> bool:
+    """Return whether a step looks at each pixel alone."""
+    from .ops import OPERATORS
+
+    spec = OPERATORS.get(step.operator)
+    return (
+        spec is not None
+        and spec.kernel is step.function
+        and spec.is_pixelwise(step.parameters)
     )
 
 

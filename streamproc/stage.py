@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import FrameError, SourceError, one_line
 from .frame import Array, FrameRef, Kind, SourceInfo, trailing_axes
+from .fusion import by_rows, groups, joined
 from .table import Measurements
 from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
 
@@ -54,6 +55,10 @@ class Instruction:
     #: values that nothing needs after it: their memory, still in the cache, is used
     #: again by the next step
     drops: tuple[str, ...] = ()
+    #: it looks at each pixel alone
+    pixelwise: bool = False
+    #: how many instructions, from this one on, are run together block by block
+    fused: int = 1
 
 
 @dataclass(slots=True)
@@ -106,15 +111,19 @@ class Stage:
     streamed: tuple[str, ...]
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
 
-    def with_call(self, name: str, parameters: Mapping[str, Any]) -> "Stage":
+    def with_call(
+        self, name: str, parameters: Mapping[str, Any], pixelwise: bool
+    ) -> "Stage":
         """Return the stage with other parameters of one step; itself without it."""
         if all(instruction.name != name for instruction in self.instructions):
             return self
         instructions = tuple(
-            replace(i, parameters=parameters) if i.name == name else i
+            replace(i, parameters=parameters, pixelwise=pixelwise)
+            if i.name == name
+            else i
             for i in self.instructions
         )
-        return replace(self, instructions=instructions)
+        return replace(self, instructions=joined(instructions))
 
     def __call__(
         self,
@@ -134,14 +143,22 @@ class Stage:
             result.time, result.metadata = ref.time, ref.metadata
             before = clock()
             result.seconds["read"] = before - start
-            for instruction in self.instructions:
-                where = instruction.name
-                values[where] = run(instruction, values, windows)
-                for name in instruction.drops:
-                    del values[name]
-                now = clock()
-                result.seconds[where] = now - before
-                before = now
+            for group in groups(self.instructions):
+                where = group[-1].name
+                if len(group) > 1:
+                    together = by_rows(group, values, run, result.seconds)
+                    before = clock()
+                    if together is not None:
+                        values[where] = together
+                        _drop(values, *group)
+                        continue
+                for instruction in group:
+                    where = instruction.name
+                    values[where] = run(instruction, values, windows)
+                    _drop(values, instruction)
+                    now = clock()
+                    result.seconds[where] = now - before
+                    before = now
             where = ""
             if self.outputs or self.keep:
                 self._collect(values, result)
@@ -181,6 +198,13 @@ class Stage:
                 if name == "source" or not value.flags.owndata:
                     value = value.copy()
             result.values[name] = value
+
+
+def _drop(values: dict[str, Any], *instructions: Instruction) -> None:
+    """Forget what is not needed after some steps."""
+    for instruction in instructions:
+        for name in instruction.drops:
+            values.pop(name, None)
 
 
 def _as_table(value: object, step: str) -> Measurements:

@@ -62,6 +62,11 @@ class Operator:
         return inspect.signature(self.kernel)
 
     @cached_property
+    def counts(self) -> range:
+        """How many inputs it may be given."""
+        return range(len(self.takes) - self.optional, len(self.takes) + 1)
+
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The names of the inputs, in order."""
         return tuple(
@@ -137,7 +142,9 @@ def operator(
             axis = cast("int | None", given.pop("channel_axis", None))
             named = {name: given.pop(name) for name in spec.inputs if name in given}
             values = spec.parameters.check(given, owner=spec.name)
-            inputs = spec.signature.bind(*args, **named, **values).args
+            inputs: tuple[Any, ...] = args
+            if named or len(args) not in spec.counts:
+                inputs = spec.signature.bind(*args, **named, **values).args
             if axis is None:
                 result = cast("Callable[..., Any]", kernel)(*inputs, **values)
             else:

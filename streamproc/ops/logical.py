@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import FrameError
 from ..frame import Kind
 from ._operator import operator
-from ._pixels import as_mask, foreground, pixels
+from ._pixels import as_mask, pixels
 
 _TAKES: tuple[Kind, ...] = ("mask", "labels")
 
@@ -49,7 +49,7 @@ def logical_and(
     >>> logical_and([[0, 1, 1]], [[1, 1, 0]]).tolist()
     [[0, 1, 0]]
     """
-    return _combined(np.bitwise_and, mask, other)
+    return _combined(np.logical_and, mask, other)
 
 
 @operator(
@@ -87,7 +87,7 @@ def logical_or(
     >>> logical_or([[0, 1, 0]], [[1, 1, 0]]).tolist()
     [[1, 1, 0]]
     """
-    return _combined(np.bitwise_or, mask, other)
+    return _combined(np.logical_or, mask, other)
 
 
 @operator(
@@ -125,7 +125,7 @@ def logical_xor(
     >>> logical_xor([[0, 1, 1]], [[1, 1, 0]]).tolist()
     [[1, 0, 1]]
     """
-    return _combined(np.bitwise_xor, mask, other)
+    return _combined(np.logical_xor, mask, other)
 
 
 @operator(_TAKES, gives="mask", oracle="numpy.logical_not as uint8", pixelwise=True)
@@ -161,11 +161,10 @@ def logical_not(
 def _combined(
     combine: Callable[..., Any], mask: ArrayLike, other: ArrayLike
 ) -> NDArray[np.uint8]:
-    first, second = foreground(mask), foreground(other, "other")
+    first, second = pixels(mask, "mask"), pixels(other, "other")
     if second.shape not in (first.shape, first.shape[1:]):
         raise FrameError(
             f"other of shape {second.shape} does not fit a mask of shape "
             f"{first.shape}; it must have the same, or be one plane for all of a volume"
         )
-    out: NDArray[np.uint8] = combine(first, second, out=first)
-    return out
+    return as_mask(combine(first, second))

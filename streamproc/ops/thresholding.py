@@ -22,7 +22,9 @@ _WIDEST = 2**62
 Weights: TypeAlias = Literal["gaussian", "mean", "median"]
 
 
-@operator(("image", "mask"), gives="mask")
+@operator(
+    ("image", "mask"), gives="mask", pixelwise=lambda p: bool(p["method"] == "fixed")
+)
 def threshold(
     image: ArrayLike,
     *,
