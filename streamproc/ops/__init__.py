@@ -13,6 +13,7 @@ from .channels import channel
 from .comparison import compare_labels
 from .conversion import astype
 from .filters import difference_of_gaussians, gaussian, median
+from .geometry import flip, rot90
 from .intensity import adjust_gamma, clip, invert, rescale_intensity
 from .labeling import label, remove_small_objects
 from .logical import logical_and, logical_not, logical_or, logical_xor
@@ -29,7 +30,11 @@ from .neighborhood import neighbors, touching
 from .projection import project
 from .statistics import focus, histogram, statistics
 from .texture import texture
+from .polar import reslice_radial, warp_polar
+from .projection import project
+from .resizing import binning, crop, resize
 from .thresholding import find_threshold, threshold
+from .warping import affine, rotate, shift
 
 __all__ = [
     "OPERATORS",
@@ -37,20 +42,24 @@ __all__ = [
     "add",
     "add_weighted",
     "adjust_gamma",
+    "affine",
     "astype",
     "background",
     "binary_closing",
     "binary_dilation",
     "binary_erosion",
     "binary_opening",
+    "binning",
     "channel",
     "clip",
     "compare_labels",
+    "crop",
     "difference_of_gaussians",
     "divide",
     "fill_holes",
     "find_threshold",
     "focus",
+    "flip",
     "gaussian",
     "histogram",
     "invert",
@@ -68,11 +77,18 @@ __all__ = [
     "remove_small_objects",
     "rescale_intensity",
     "statistics",
+    "resize",
+    "reslice_radial",
+    "rot90",
+    "rotate",
+    "shift",
     "subtract",
     "subtract_background",
     "texture",
     "threshold",
     "touching",
+    "warm",
+    "warp_polar",
     "white_tophat",
 ]
 

@@ -79,6 +79,11 @@ def lines(image: Array) -> Array:
     return image.reshape(-1, image.shape[-1])
 
 
+def planes(image: Array) -> Array:
+    """Return a plane, or the planes of a volume, as one stack: a view."""
+    return image.reshape(-1, *image.shape[-2:])
+
+
 def odd(value: int) -> bool:
     """Tell whether a size has a centre."""
     return bool(value % 2)
