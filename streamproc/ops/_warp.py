@@ -95,14 +95,10 @@ def _nearest(image: Array, y: float, x: float, cval: float, fades: bool) -> floa
 @jit
 def _linear(image: Array, y: float, x: float, cval: float, fades: bool) -> float:
     height, width = image.shape
-    top, left = int(np.floor(y)), int(np.floor(x))
-    dy, dx = y - top, x - left
-    if top >= 0 and left >= 0 and top + 1 < height and left + 1 < width:
-        above = (1 - dx) * image[top, left] + dx * image[top, left + 1]
-        below = (1 - dx) * image[top + 1, left] + dx * image[top + 1, left + 1]
-        return (1 - dy) * above + dy * below  # type: ignore[no-any-return]  # a number
     if not fades and (y < 0 or x < 0 or y > height - 1 or x > width - 1):
         return cval
+    top, left = int(np.floor(y)), int(np.floor(x))
+    dy, dx = y - top, x - left
     total = 0.0
     for row, down in ((top, 1 - dy), (top + 1, dy)):
         for column, across in ((left, 1 - dx), (left + 1, dx)):
@@ -114,6 +110,19 @@ def _linear(image: Array, y: float, x: float, cval: float, fades: bool) -> float
 
 
 @jit
+def _between(image: Array, y: float, x: float) -> float:
+    """Return the linear mean of four pixels, all of them inside the image."""
+    row, column = np.int64(y), np.int64(x)
+    dy, dx = y - row, x - column
+    # unsigned places: signed ones are each looked at for counting from the end
+    top, left = np.uint64(row), np.uint64(column)
+    bottom, right = np.uint64(row + 1), np.uint64(column + 1)
+    above = (1 - dx) * image[top, left] + dx * image[top, right]
+    below = (1 - dx) * image[bottom, left] + dx * image[bottom, right]
+    return (1 - dy) * above + dy * below  # type: ignore[no-any-return]  # a number
+
+
+@jit
 def _affine_nearest(
     image: Array,
     matrix: Coordinates,
@@ -122,12 +131,16 @@ def _affine_nearest(
     fades: bool,
     out: Array,
 ) -> None:
+    bottom, right = image.shape[0] - 1.0, image.shape[1] - 1.0
     for i in range(out.shape[0]):
         y, x = offset[0] + i * matrix[0, 0], offset[1] + i * matrix[1, 0]
         for j in range(out.shape[1]):
-            out[i, j] = _nearest(
-                image, y + j * matrix[0, 1], x + j * matrix[1, 1], cval, fades
-            )
+            row, column = y + j * matrix[0, 1], x + j * matrix[1, 1]
+            if 0 <= row < bottom and 0 <= column < right:
+                near = np.uint64(np.int64(row + 0.5)), np.uint64(np.int64(column + 0.5))
+                out[i, j] = image[near]
+            else:
+                out[i, j] = _nearest(image, row, column, cval, fades)
 
 
 @jit
@@ -139,12 +152,15 @@ def _affine_linear(
     fades: bool,
     out: Array,
 ) -> None:
+    bottom, right = image.shape[0] - 1.0, image.shape[1] - 1.0
     for i in range(out.shape[0]):
         y, x = offset[0] + i * matrix[0, 0], offset[1] + i * matrix[1, 0]
         for j in range(out.shape[1]):
-            out[i, j] = _linear(
-                image, y + j * matrix[0, 1], x + j * matrix[1, 1], cval, fades
-            )
+            row, column = y + j * matrix[0, 1], x + j * matrix[1, 1]
+            if 0 <= row < bottom and 0 <= column < right:
+                out[i, j] = _between(image, row, column)
+            else:
+                out[i, j] = _linear(image, row, column, cval, fades)
 
 
 @jit
@@ -175,7 +191,11 @@ def _rays_linear(
     cval: float,
     out: Array,
 ) -> None:
+    bottom, right = image.shape[0] - 1.0, image.shape[1] - 1.0
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             row, column = y + radii[j] * sines[i], x + radii[j] * cosines[i]
-            out[i, j] = _linear(image, row, column, cval, True)
+            if 0 <= row < bottom and 0 <= column < right:
+                out[i, j] = _between(image, row, column)
+            else:
+                out[i, j] = _linear(image, row, column, cval, True)

@@ -17,6 +17,13 @@ Axis: TypeAlias = Literal["z", "y", "x"]
 #: None: 1, but 0 for booleans, and in a graph for masks and labels.
 Order: TypeAlias = Literal[0, 1, 3] | None
 
+#: OpenCV's words, by quarters counter-clockwise.
+_ROTATIONS = {
+    1: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    2: cv2.ROTATE_180,
+    3: cv2.ROTATE_90_CLOCKWISE,
+}
+
 PIXELS: tuple[Kind, ...] = ("image", "mask", "labels")
 
 
@@ -68,14 +75,18 @@ def flip(
     """
     array = pixels(image)
     at = axis_of(array, axis, "flip")
-    if axis == "z":
-        return np.array(array[::-1])
+    if axis != "x":
+        return np.array(np.flip(array, at), order="C")
     out = np.empty_like(array)
-    # moved by their bytes: OpenCV knows no 64-bit and unsigned 32-bit numbers
-    bits = {1: np.uint8, 2: np.uint16, 4: np.int32, 8: np.float64}[array.itemsize]
-    for plane, result in zip(planes(array), planes(out), strict=True):
-        cv2.flip(plane.view(bits), 2 + at - array.ndim, dst=result.view(bits))
+    for plane, result in zip(_bits(array), _bits(out), strict=True):
+        cv2.flip(plane, 1, dst=result)
     return out
+
+
+def _bits(image: Array) -> Array:
+    """Return the planes as numbers that OpenCV knows; they are only moved."""
+    known = {1: np.uint8, 2: np.uint16, 4: np.int32, 8: np.float64}
+    return planes(image).view(known[image.itemsize])
 
 
 def axis_of(image: Array, axis: Axis, name: str) -> int:
@@ -129,4 +140,12 @@ def rot90(image: ArrayLike, *, k: int = 1, channel_axis: int | None = None) -> A
     >>> rot90([[1, 2], [3, 4]]).tolist()
     [[2, 4], [1, 3]]
     """
-    return np.array(np.rot90(pixels(image), k, axes=(-2, -1)), order="C")
+    array = pixels(image)
+    if k % 4 == 0:
+        return np.array(array)
+    height, width = array.shape[-2:]
+    shape = (width, height) if k % 2 else (height, width)
+    out = np.empty((*array.shape[:-2], *shape), array.dtype)
+    for plane, result in zip(_bits(array), _bits(out), strict=True):
+        cv2.rotate(plane, _ROTATIONS[k % 4], dst=result)
+    return out
