@@ -24,7 +24,7 @@ from .handle import Handle
 from .observers import sink_form
 from .parameters import explain
 from .plugins import make_source
-from .steps import first_parameter, operators
+from .steps import first_parameter, operators, takes_intensity
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -434,10 +434,10 @@ def _parts(
     inputs = [of] if isinstance(of, str) else of
     if not isinstance(inputs, list) or not all(isinstance(i, str) for i in inputs):
         raise ConfigError(f"{path}.of: must be a step's name or a list, got {of!r}")
-    if operator == "measure" and "intensity" in parameters:
+    if takes_intensity(str(operator)) and "intensity" in parameters:
         intensity = parameters.pop("intensity")
         if intensity is not None:
-            _known(intensity, graph, f"{path}.measure.intensity")
+            _known(intensity, graph, f"{path}.{operator}.intensity")
             inputs = [*inputs, intensity]
     for step in inputs:
         _known(step, graph, f"{path}.of")

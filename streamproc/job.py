@@ -18,7 +18,7 @@ from .observers import Observer, make_observers
 from .plan import Plan, make_plan, source_text
 from .plugins import origin, source_form
 from .schedule import Change, check_adjustable
-from .steps import built_in
+from .steps import built_in, takes_intensity
 from .store.ledger import RESERVED
 
 Saved = Mapping[str, Handle] | Handle | Sequence[Handle]
@@ -178,7 +178,7 @@ class Job:
                 given = parameters["parameters"].items()
                 parameters["parameters"] = {k: _plain(v) for k, v in given}
             inputs = [i.name for i in step.inputs]
-            if step.operator == "measure" and len(inputs) > 1:
+            if takes_intensity(step.operator) and len(inputs) > 1:
                 parameters["intensity"] = inputs.pop()
             of: Any = inputs[0] if len(inputs) == 1 else inputs
             graph[step.name] = {step.operator: parameters, "of": of}

@@ -317,12 +317,8 @@ def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
             if step.name not in free:
                 if step.operator == "measure":
                     _check_measured(step, axes)
-                elif step.is_foreign and "c" in axes.get(step.inputs[0].name, ""):
-                    raise ConfigError(
-                        f"{step.name}: a {step.kind} has no channels, "
-                        f"{step.inputs[0].name!r} has axes "
-                        f"{axes[step.inputs[0].name]!r}; choose one with a channel step"
-                    )
+                elif _has_no_channels(step):
+                    _check_one_channel(step, axes)
             continue
         given = next((axes[i.name] for i in step.inputs if i.name in axes), info.axes)
         if step.operator == "project":
@@ -348,6 +344,20 @@ def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
             given = given.replace("c", "")
         axes[step.name] = given
     return axes
+
+
+def _has_no_channels(step: Step) -> bool:
+    """Tell what cannot go channel by channel; values by name of our own can."""
+    return step.is_foreign or (step.kind == "table" and step.role == "parallel")
+
+
+def _check_one_channel(step: Step, axes: Mapping[str, str]) -> None:
+    given = step.inputs[0].name
+    if "c" in axes.get(given, ""):
+        raise ConfigError(
+            f"{step.name}: a {step.kind} has no channels, {given!r} has axes "
+            f"{axes[given]!r}; choose one with a channel step"
+        )
 
 
 def _channel(step: Step, info: SourceInfo) -> int:

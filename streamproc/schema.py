@@ -23,7 +23,7 @@ from .ops.measurement import PROPERTIES
 from .ordered import ORDERED
 from .parameters import Parameters
 from .plugins import installed, load
-from .steps import operators
+from .steps import operators, takes_intensity
 
 Schema = dict[str, Any]
 
@@ -161,8 +161,10 @@ def _operator(name: str) -> Schema:
     if name == "measure":
         mapping = schema["anyOf"][0]["properties"]
         mapping["properties"]["items"] = {"enum": sorted(PROPERTIES)}
+    if takes_intensity(name):
+        mapping = schema["anyOf"][0]["properties"]
         mapping["intensity"] = {
-            "anyOf": [_NAME, {"type": "null"}],
+            "anyOf": [_NAME, {"type": "null"}] if spec.optional else [_NAME],
             "description": "The step whose image is measured.",
         }
     return schema

@@ -38,6 +38,14 @@ def built_in(operator: str) -> bool:
     return operator in ops.OPERATORS or operator in ORDERED or operator == "map"
 
 
+def takes_intensity(operator: str) -> bool:
+    """Return whether a second input may go by the name ``intensity`` in YAML."""
+    from . import ops
+
+    spec = ops.OPERATORS.get(operator)
+    return spec is not None and "intensity" in spec.inputs
+
+
 def first_parameter(operator: str) -> str | None:
     """Return the parameter that a bare value sets in YAML."""
     from . import ops

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
+from scipy import ndimage, spatial  # type: ignore[import-untyped]  # scipy ships no types
+from scipy.spatial import distance  # type: ignore[import-untyped]  # scipy ships no types
 from skimage import filters as _filters
 from skimage import measure as _regions
 from skimage import morphology as _morphology
+from skimage.measure import _regionprops
 
 Array = NDArray[Any]
 
@@ -24,20 +26,21 @@ regions: Any = _regions
 
 DEFAULT = ("area", "centroid", "mean_intensity")
 
-#: scikit-image's present names of the measures of shape.
-_SHAPE = {
-    "area": "area",
-    "axis_major_length": "axis_major_length",
-    "axis_minor_length": "axis_minor_length",
-    "bbox": "bbox",
-    "centroid": "centroid",
-    "eccentricity": "eccentricity",
-    "equivalent_diameter": "equivalent_diameter_area",
-    "equivalent_diameter_area": "equivalent_diameter_area",
-    "major_axis_length": "axis_major_length",
-    "minor_axis_length": "axis_minor_length",
-    "orientation": "orientation",
-    "perimeter": "perimeter",
+#: The present name of every measure by its old one, and of those that are ours alone.
+_CURRENT: dict[str, str] = {
+    **_regionprops.PROPS,
+    "median_intensity": "intensity_median",
+    "sum_intensity": "intensity_sum",
+}
+
+#: Measures of single levels, in numpy.
+_OF_LEVELS: dict[str, Callable[[Array], Any]] = {
+    "intensity_max": np.max,
+    "intensity_mean": np.mean,
+    "intensity_median": np.median,
+    "intensity_min": np.min,
+    "intensity_std": np.std,
+    "intensity_sum": np.sum,
 }
 
 
@@ -181,48 +184,75 @@ def measure(
         properties = DEFAULT[:2]
     several = intensity is not None and intensity.ndim > labels.ndim
     channels = () if intensity is None else intensity if several else intensity[None]
+    shapes = regions.regionprops(labels)
+    weighed = [
+        regions.regionprops(labels, np.nan_to_num(c, nan=0.0).astype(np.float64))
+        for c in channels
+    ]
     rows = []
-    for region in regions.regionprops(labels):
+    for number, region in enumerate(shapes):
         row: dict[str, Any] = {"label": region.label}
         for name in properties:
-            if name in _SHAPE:
-                row |= _named(name, getattr(region, _SHAPE[name]), labels.ndim)
+            kind = _CURRENT.get(name, name)
+            if kind not in _OF_LEVELS and "weighted" not in kind:
+                row |= _named(name, kind, _shape(region, kind), labels.ndim)
                 continue
-            for number, channel in enumerate(channels):
-                end = f"_c{number}" if several else ""
-                corner = [s.start for s in region.slice]
-                value = _intensity(name, region.image, channel[region.slice], corner)
-                for column, v in _named(name, value, labels.ndim).items():
-                    row[column + end] = v
+            for c, channel in enumerate(channels):
+                value = _levels(region, weighed[c][number], channel, kind)
+                for column, v in _named(name, kind, value, labels.ndim).items():
+                    row[column + (f"_c{c}" if several else "")] = v
         rows.append(row)
-    table = pd.DataFrame(rows)
-    for column in table.columns:
-        if column in ("label", "area") or str(column).startswith("bbox"):
-            table[column] = table[column].astype(np.int64)
-    return table
+    return pd.DataFrame(rows)
 
 
-def _named(name: str, value: float | Sequence[float], ndim: int) -> dict[str, float]:
-    if isinstance(value, (int, float)):
+def _named(name: str, kind: str, value: Any, ndim: int) -> dict[str, float]:
+    if np.ndim(value) == 0:
         return {name: value}
     axes = "zyx"[-ndim:]
-    if name == "bbox":
-        ends = [f"bbox_{a}{end}" for end in (0, 1) for a in axes]
-    else:
+    if kind == "bbox":
+        ends = [f"{name}_{a}{end}" for end in (0, 1) for a in axes]
+    elif kind.startswith("centroid"):
         ends = [f"{name}_{a}" for a in axes]
-    return dict(zip(ends, value, strict=True))
+    else:
+        indices = np.ndindex(np.shape(value))
+        ends = ["_".join([name, *map(str, index)]) for index in indices]
+    return dict(zip(ends, np.ravel(value), strict=True))
 
 
-def _intensity(
-    name: str, image: Array, window: Array, corner: Sequence[int]
-) -> float | Sequence[float]:
-    kind = name.replace("intensity", "").strip("_")
-    inside = image & ~np.isnan(window)
-    values = window[inside].astype(np.float64)
-    if "centroid" in kind:
-        if not len(values) or not values.sum():
-            return [np.nan] * window.ndim
-        places = np.argwhere(inside) + corner
-        weighted = (places * values[:, None]).sum(axis=0) / values.sum()
-        return [float(w) for w in weighted]
-    return float(getattr(np, kind)(values)) if len(values) else np.nan
+def _shape(region: Any, kind: str) -> Any:
+    whole = ("area", "area_bbox", "area_convex", "area_filled")
+    is_flat = np.linalg.matrix_rank(region.coords - region.coords[0]) < 3
+    if region.image.ndim == 3 and is_flat:
+        # scikit-image finds no hull of it
+        hull = _convex(region.image)
+        if kind == "area_convex":
+            return int(hull.sum())
+        if kind == "solidity":
+            return region.area / hull.sum()
+        if kind == "feret_diameter_max":
+            return float(distance.pdist(_corners(np.argwhere(hull))).max())
+    value = getattr(region, kind)
+    return int(value) if kind in whole else value
+
+
+def _convex(image: Array) -> Array:
+    """The voxels within the hull of the middles of faces, by its planes."""
+    hull = spatial.ConvexHull(_corners(np.argwhere(image)))
+    places = np.indices(image.shape).reshape(3, -1)
+    beyond = hull.equations[:, :3] @ places + hull.equations[:, 3:]
+    return np.asarray((beyond < 1e-10).all(axis=0).reshape(image.shape))
+
+
+def _corners(places: Array) -> Array:
+    faces = np.concatenate([np.eye(3), -np.eye(3)]) / 2
+    return np.unique((places[:, None] + faces).reshape(-1, 3), axis=0)
+
+
+def _levels(region: Any, weighed: Any, channel: Array, kind: str) -> Any:
+    values = channel[region.slice][region.image].astype(np.float64)
+    values = values[~np.isnan(values)]
+    if kind in _OF_LEVELS:
+        return float(_OF_LEVELS[kind](values)) if len(values) else np.nan
+    with np.errstate(all="ignore"):
+        value = np.asarray(getattr(weighed, kind))
+    return value if len(values) else np.full(value.shape, np.nan)

@@ -5,6 +5,8 @@ the object has. All features but one are sums over pairs of pixels; the sum of s
 grows with each count by twice the count and one.
 """
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ FEATURES = (
 def cooccurrence(
     objects: Objects, levels: NDArray[np.int32], count: int, distance: int
 ) -> NDArray[np.float64]:
-    """Return the features of every object, averaged over four directions.
+    """Return the features of every object, averaged over directions.
 
     ``levels`` holds the level of every pixel, from 0 to ``count - 1``; -1 is no level.
     A direction in which an object has no pairs is left out.
@@ -35,15 +37,26 @@ def cooccurrence(
     line = np.repeat(np.arange(len(runs.first) - 1), np.diff(runs.first))
     order = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[order], np.arange(len(objects.present) + 1))
-    angles = np.arange(4) * np.pi / 4
-    # rounded as skimage.feature.graycomatrix does
-    steps = np.stack([np.sin(angles), np.cos(angles)], axis=1) * distance
+    planes = (-1, *objects.labels.shape[-2:])
     found = np.full((len(objects.present), len(FEATURES)), np.nan)
     _features(
-        objects.labels, levels, line[order], runs.start[order], runs.stop[order],
-        bounds, np.rint(steps).astype(np.int64), count, found,
+        objects.labels.reshape(planes), levels.reshape(planes), line[order],
+        runs.start[order], runs.stop[order], bounds,
+        _steps(objects.ndim, distance), count, found,
     )  # fmt: skip
     return found
+
+
+def _steps(ndim: int, distance: int) -> NDArray[np.int64]:
+    """Return the steps z, y, x to the other pixel of a pair.
+
+    Half of the directions to the neighbours of a pixel: four in a plane, thirteen in a
+    volume; rounded as in ``skimage.feature.graycomatrix``.
+    """
+    around = [d for d in product((-1, 0, 1), repeat=ndim) if d > (0,) * ndim]
+    unit = np.array([(0,) * (3 - ndim) + d for d in around], np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    return np.rint(unit * distance).astype(np.int64)
 
 
 @jit
@@ -58,7 +71,7 @@ def _features(
     count: int,
     found: Array,
 ) -> None:
-    height, width = labels.shape
+    depth, height, width = labels.shape
     table = np.zeros(count * count, np.int64)
     # the table is emptied by what was written into it
     written = np.empty(labels.size, np.int64)
@@ -66,21 +79,21 @@ def _features(
     for k in range(found.shape[0]):
         sums, directions = np.zeros(found.shape[1]), 0
         for s in range(steps.shape[0]):
-            dy, dx = steps[s]
+            dz, dy, dx = steps[s]
             pairs, base, differ = 0, np.int64(0), False
             squares, apart = np.int64(0), np.int64(0)
             one, both, cross = np.int64(0), np.int64(0), np.int64(0)
             like = 0.0
             for r in range(bounds[k], bounds[k + 1]):
-                y = line[r]
-                v = labels[y, start[r]]
-                if not 0 <= y + dy < height:
+                z, y = line[r] // height, line[r] % height
+                if not (0 <= z + dz < depth and 0 <= y + dy < height):
                     continue
-                beside, other = labels[y + dy], levels[y + dy]
+                v = labels[z, y, start[r]]
+                beside, other = labels[z + dz, y + dy], levels[z + dz, y + dy]
                 for x in range(max(start[r], -dx), min(stop[r], width - dx)):
                     if beside[x + dx] != v:
                         continue
-                    i, j = np.int64(levels[y, x]), np.int64(other[x + dx])
+                    i, j = np.int64(levels[z, y, x]), np.int64(other[x + dx])
                     if i < 0 or j < 0:
                         continue
                     written[pairs] = min(i, j) * count + max(i, j)

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar, cast, overload
 import numpy as np
 
 from ..errors import ConfigError
-from ..frame import Array, Kind
+from ..frame import Kind
 from ..grid import Grid
 from ..parameters import Parameters
 
@@ -164,10 +164,11 @@ def per_channel(
     inputs: tuple[Any, ...],
     parameters: dict[str, Any],
     axis: int = 0,
-) -> Array:
+) -> Any:  # arrays give an array, mappings a mapping
     """Apply a kernel to every channel of its array inputs; stack on the same axis.
 
     An input with fewer axes than the first one has no channels, and goes to each.
+    Numbers by name are put side by side, the channel's number behind each name.
 
     Raises
     ------
@@ -182,6 +183,12 @@ def per_channel(
         kernel(*(np.ascontiguousarray(c) for c in planes), **parameters)
         for planes in zip(*split, strict=True)
     ]
+    if isinstance(channels[0], Mapping):
+        return {
+            f"{name}_c{number}": value
+            for number, found in enumerate(channels)
+            for name, value in found.items()
+        }
     if not isinstance(channels[0], np.ndarray):
         raise ConfigError("tables have no channel axis: choose one channel first")
     return np.stack(channels, axis=axis)

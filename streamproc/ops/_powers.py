@@ -49,7 +49,7 @@ def normalized(central: Powers) -> Powers:
     """Return central moments free of scale; NaN below order 2, as in scikit-image."""
     ndim = central.ndim - 1
     order = sum(np.indices(central.shape[1:]))
-    total = central.reshape(len(central), -1)[:, 0].reshape((-1,) + (1,) * ndim)
+    total = central[(slice(None), *[slice(1)] * ndim)]
     with np.errstate(all="ignore"):
         found = central / total ** (order / ndim + 1)
     found[:, order < 2] = np.nan

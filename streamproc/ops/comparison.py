@@ -35,7 +35,7 @@ def compare_labels(
         Two objects are the same one where their intersection over union is above
         this. From 0.5 on: so none has two partners.
     channel_axis
-        Not for values: compare channel by channel.
+        Axis of channels; their numbers end in ``_c0``, ``_c1`` ….
 
     Returns
     -------

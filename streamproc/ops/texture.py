@@ -37,7 +37,7 @@ def texture(
     Parameters
     ----------
     labels
-        ``(y, x)``, whole numbers; 0 and less is background.
+        ``(y, x)`` or ``(z, y, x)``, whole numbers; 0 and less is background.
     intensity
         The image to measure in: of the same shape, or with channels in front.
     distance
@@ -57,14 +57,14 @@ def texture(
     DataFrame
         A row per object, by ascending ``label``; float64 columns ``contrast``,
         ``dissimilarity``, ``homogeneity``, ``energy``, ``correlation``, ``ASM``, each
-        the mean over 0, 45, 90 and 135 degrees. A direction in which an object has no
-        pair does not count; an object without any pair is NaN. Several channels have
-        a number: ``contrast_c0``.
+        the mean over 0, 45, 90 and 135 degrees (13 directions in a volume). A direction
+        in which an object has no pair does not count; an object without any pair is
+        NaN. Several channels have a number: ``contrast_c0``.
 
     Raises
     ------
     ConfigError
-        The labels are a volume, or ``high`` is not above ``low``.
+        ``high`` is not above ``low``.
     FrameError
         Labels are not whole numbers, or the shapes do not fit.
 
@@ -73,8 +73,11 @@ def texture(
     A pixel ``v`` has the level ``floor((v - low) / (high - low) * levels)``, in double
     precision. Pairs are those of pixels of one object, in both orders (symmetric); NaN
     pixels have none. Equal to ``skimage.feature.graycoprops`` of the normalized
-    ``graycomatrix`` of each object, tested. R. Haralick, K. Shanmugam and I. Dinstein
-    (1973), doi:10.1109/TSMC.1973.4309314.
+    ``graycomatrix`` of each object, in volumes to pairs counted one by one, tested.
+
+    References
+    ----------
+    R. Haralick, K. Shanmugam and I. Dinstein (1973), doi:10.1109/TSMC.1973.4309314.
 
     Examples
     --------
@@ -83,10 +86,8 @@ def texture(
     [[1.0, 0.5, -1.0]]
     """
     objects = find_objects(labels)
-    if objects.ndim == 3:
-        raise ConfigError("texture is for planes (y, x) only, got (z, y, x)")
     if low is not None and high is not None and not low < high:
-        raise ConfigError(f"texture: high must be > low, got {high} and {low}")
+        raise ConfigError(f"high must be > low, got {high} and {low}")
     table: dict[str, Array] = {"label": objects.present}
     for end, image in split(intensity, objects.labels.shape):
         reduced = _reduced(image, levels, low, high)
