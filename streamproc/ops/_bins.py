@@ -14,13 +14,8 @@ def binned(
     flat = image.reshape(-1)
     if flat.dtype.kind == "f":
         return _of_real(flat, bins, limits)
-    low, high = flat.min(), flat.max()
-    if low == high:
-        levels, weights = flat[:1], np.array([flat.size])
-    else:
-        found = histogram(flat, low, high)
-        levels, weights = found.levels, found.counts
-    counts, edges = np.histogram(levels, bins, limits, weights=weights)
+    found = histogram(flat, flat.min(), flat.max())
+    counts, edges = np.histogram(found.levels, bins, limits, weights=found.counts)
     return counts, edges.astype(np.float64)
 
 

@@ -27,7 +27,10 @@ class Histogram:
 
 
 def histogram(image: Array, low: Array, high: Array) -> Histogram:
-    """Return the histogram of finite pixels from ``low`` to ``high``, which differ."""
+    """Return the histogram of finite pixels from ``low`` to ``high``.
+
+    Of real numbers these two differ.
+    """
     flat = image.reshape(-1)
     if flat.dtype.kind in "iu":
         return _of_whole(flat, int(low), int(high))

@@ -37,13 +37,12 @@ def find_runs(image: Array) -> Runs:
     rows = lines(image)
     first = np.zeros(len(rows) + 1, np.int64)
     # room that is enough for most images saves a sweep that only counts
-    found = _room(rows.size // 16, image.dtype)
-    if not _fill(rows, first, *found):
-        _count(rows, first)
-        # a row may change at every pixel, below 0
-        found = _room(int(first[-1]) + rows.shape[1], image.dtype)
+    found = _room(rows.size // 16 + 1, image.dtype)
+    count = _fill(rows, first, *found)
+    if count > len(found[0]):
+        found = _room(count, image.dtype)
         _fill(rows, first, *found)
-    start, stop, value = (array[: first[-1]] for array in found)
+    start, stop, value = (array[:count] for array in found)
     return Runs(first, start, stop, value)
 
 
@@ -65,24 +64,18 @@ def number_values(values: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 @jit
-def _count(rows: Array, first: Array) -> None:
-    for y in range(rows.shape[0]):
-        row = rows[y]
-        n = 1 if row[0] > 0 else 0
-        for x in range(1, row.size):
-            n += int((row[x] > 0) & (row[x] != row[x - 1]))
-        first[y + 1] = first[y] + n
+def _fill(rows: Array, first: Array, start: Array, stop: Array, value: Array) -> int:
+    """Write the runs, and the first of each row; return how many there are.
 
-
-@jit
-def _fill(rows: Array, first: Array, start: Array, stop: Array, value: Array) -> bool:
-    """Write the runs, and the first of each row; stop where there is no room."""
+    Those that there is no room for are only counted.
+    """
     width = rows.shape[1]
     change = np.zeros((width + 7) // 8 * 8, np.uint8)
     words = change.view(np.uint64)
     # one more than fits: the loop below writes ahead of what it counts
     place = np.empty(change.size + 1, np.int32)
-    i = np.int64(0)
+    last = start.size - 1
+    i = 0
     for y in range(rows.shape[0]):
         row = rows[y]
         change[0] = row[0] > 0
@@ -95,23 +88,21 @@ def _fill(rows: Array, first: Array, start: Array, stop: Array, value: Array) ->
                 for x in range(8 * w, 8 * w + 8):
                     place[n] = x
                     n += change[x]
-        if i + n > start.size:
-            return False
         inside = False
         for k in range(n):
             x = place[k]
             if inside:
-                stop[i] = x
+                stop[min(i, last)] = x
                 i += 1
             inside = row[x] > 0
             if inside:
-                start[i] = x
-                value[i] = row[x]
+                start[min(i, last)] = x
+                value[min(i, last)] = row[x]
         if inside:
-            stop[i] = width
+            stop[min(i, last)] = width
             i += 1
         first[y + 1] = i
-    return True
+    return i
 
 
 @jit

@@ -61,8 +61,6 @@ def summary(image: Array) -> Summary | None:
         return Measured(known) if known.size else None
     if int(high) - int(low) > _COUNTED:
         return Measured(flat)
-    if low == high:
-        return Counted(np.array([int(low)]), np.array([flat.size]))
     found = histogram(flat, low, high)
     return Counted(found.levels, found.counts)
 
