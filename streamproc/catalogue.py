@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from . import ops
 from .errors import ConfigError, StreamprocError, nearest, one_line
 from .extension import extension
+from .facts import Facts, facts, facts_of_plugin, family
 from .ordered import ORDERED
 from .parameters import Parameters
 from .plugins import clashes, installed, is_ours, load, package
@@ -16,17 +17,32 @@ from .steps import built_in
 Group = Literal["sources", "sinks", "operators", "dashboards"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 
+#: Headings of operators that no module of `ops` holds.
+_OWN, _PLUGINS = "map: Functions of your own.", "plugins: Of other packages."
 #: What the engine itself gives a sink.
 _ENGINE = ("path", "info", "saved_source", "platform")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One plugin or operator: its parameters with defaults, and one line."""
+    """One plugin or operator: its parameters with defaults, and one line.
+
+    ``family`` is the heading that operators are listed below, ``facts`` what is known
+    of one, ``help`` its whole docstring.
+    """
 
     name: str
     parameters: str
     summary: str
+    family: str = ""
+    facts: Facts | None = None
+    help: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return all as plain values, as ``--json`` prints them."""
+        told = asdict(self)
+        known = told.pop("facts") or {}
+        return {**told, **known}
 
 
 def catalogue(group: str) -> Iterator[Item]:
@@ -59,8 +75,23 @@ def catalogue(group: str) -> Iterator[Item]:
         winner = installed(group)[point.name]
         owner = "built in" if is_ours(winner) else f"of {package(winner)}"
         items.append(_hidden(point.name, package(point), owner))
+    below = {item.name: item.family for item in reversed(items)}
     # sorted keeps the order of equal names: what is hidden comes after what hides it
-    yield from sorted(items, key=lambda item: item.name)
+    yield from sorted(items, key=lambda item: (below[item.name], item.name))
+
+
+def find(group: str, name: str) -> Item:
+    """Return one item of a group.
+
+    Raises
+    ------
+    ConfigError
+        There is no such group, or no such item; the nearest is named.
+    """
+    items = {item.name: item for item in reversed(list(catalogue(group)))}
+    if name not in items:
+        raise ConfigError(f"no {group[:-1]} named {name!r}{nearest(name, items)}")
+    return items[name]
 
 
 def _hidden(name: str, loser: str, owner: str) -> Item:
@@ -71,26 +102,46 @@ def _hidden(name: str, loser: str, owner: str) -> Item:
 def _plugin(group: str, name: str) -> Item:
     if group == "operators":
         spec = extension(name)
-        return Item(name, _parameters(spec.parameters), spec.summary)
+        return Item(
+            name,
+            _parameters(spec.parameters),
+            spec.summary,
+            _PLUGINS,
+            facts_of_plugin(spec),
+            inspect.getdoc(spec.function) or "",
+        )
     kind = load(group, name)
     skip = _ENGINE if group == "sinks" else ()
     parameters = Parameters(kind, skip=skip, positional=True)
-    return Item(name, _parameters(parameters), _summary(kind))
+    return Item(
+        name, _parameters(parameters), _summary(kind), help=inspect.getdoc(kind) or ""
+    )
 
 
 def _operators() -> list[Item]:
     from .handle import Handle
 
-    items = {
-        name: Item(name, _parameters(spec.parameters), spec.summary)
-        for name, spec in ops.OPERATORS.items()
-    }
-    for name, kind in ORDERED.items():
-        parameters = _parameters(Parameters(kind, positional=True))
-        items[name] = Item(name, parameters, _summary(kind))
-    takes = "function, kind=image, parameters={}"
-    items["map"] = Item("map", takes, _summary(Handle.map))
-    return list(items.values())
+    items = []
+    for name in (*ops.OPERATORS, *ORDERED):
+        kind: Any = ORDERED.get(name) or ops.OPERATORS[name].kernel
+        parameters = (
+            Parameters(kind, positional=True)
+            if name in ORDERED
+            else ops.OPERATORS[name].parameters
+        )
+        items.append(
+            Item(
+                name,
+                _parameters(parameters),
+                _summary(kind),
+                ": ".join(family(name)),
+                facts(name),
+                inspect.getdoc(kind) or "",
+            )
+        )
+    takes, made = "function, kind=image, parameters={}", Handle.map
+    whole = inspect.getdoc(made) or ""
+    return [*items, Item("map", takes, _summary(made), _OWN, help=whole)]
 
 
 def _summary(thing: Callable[..., Any]) -> str:

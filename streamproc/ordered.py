@@ -64,8 +64,9 @@ class BlandAltman:
     Both inputs are tables of the same objects, or values. ``column`` is what is
     compared: of tables row by row, those of one label being a pair; of values that are
     mappings the value of this name. ``confidence`` is that of the intervals. The value
-    of a frame has its mean ``difference`` and, of all pairs up to it, what
-    `Differences.agreement` says.
+    of a frame has its mean ``difference`` (first less second) and, of all pairs up to
+    it, their number ``pairs``, the ``bias``, its ``sd``, the limits of agreement
+    ``lower`` and ``upper``, and each one's interval: ``bias_from``, ``bias_to`` ….
     """
 
     column: str = "area"

@@ -43,7 +43,7 @@ def recordings(tmp_path: Path) -> Path:
 
 
 def test_there_are_examples() -> None:
-    assert [path.stem[:2] for path in SCRIPTS] == ["01", "02", "03", "04", "05"]
+    assert [path.stem[:2] for path in SCRIPTS] == [f"{n:02}" for n in range(1, 7)]
     assert {"demo", "nuclei", "video"} <= {path.stem for path in PIPELINES}
 
 

@@ -34,6 +34,7 @@ SHOWN = {
     "03_stream": "streamproc info example_stream --png 03_stream.png",
     "04_own_function": "streamproc export example_own_function overlay "
     "--images edges --frames 0 --to 04_own_function.png",
+    "06_compare_methods": "mv example_comparison/thresholds.png 06_compare_methods.png",
     "05_stop_and_resume": "streamproc info example_resume "
     "--frame 40 --png 05_stop_and_resume.png",
     "demo": f"streamproc preview demo.yaml --source {SIMULATED} "
@@ -72,6 +73,11 @@ HOWTO = {
         "tune-parameters",
         "streamproc sweep nuclei.yaml --set graph.smooth.gaussian.sigma=1,2,4 "
         "--to SWEEP && mv SWEEP/sweep.png sweep.png",
+    ),
+    "compare": (
+        "compare-methods",
+        "streamproc run nuclei.yaml --to ONE && streamproc compare ONE "
+        "--of cells,blurred --column mean_intensity --plot compare.png",
     ),
     "overlay": (
         "export",

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,8 @@ import words
 from sphinx.application import Sphinx
 
 import streamproc as sp
-from streamproc import handle, methods, plugins
+from streamproc import handle, plugins
+from streamproc.facts import facts
 from streamproc.ops import Operator
 from streamproc.ops.measurement import PROPERTIES
 from streamproc.ordered import ORDERED
@@ -22,6 +24,7 @@ SECTIONS = {
     "Run a pipeline": ("open", "run", "start", "resume", "load"),
     "Handles": ("Handle", "Image", "Mask", "Labels", "Table", "Value"),
     "Runs and results": ("Run", "Report", "Results"),
+    "Methods compared": ("compare", "Agreement"),
     "Sources": ("Source", "SourceInfo", "Frame", "Unreadable", "Gap"),
 }
 #: Parameters of the shown lines, where one method takes some of them only.
@@ -135,7 +138,8 @@ def operators() -> Iterator[tuple[str, str]]:
         "in Python, and a plain function of arrays in `sp.ops`.\n",
     ]
     for family, specs in sorted(families.items()):
-        text += [f"## {family.capitalize()}\n", summary_table(specs)]
+        about = first_line(import_module(specs[0].kernel.__module__))
+        text += [f"## {family.capitalize()}\n", about + "\n", summary_table(specs)]
         for spec in specs:
             yield f"operators/{spec.name}.md", operator(spec)
     rows = [[f"[`{n}`]({n}.md)", first_line(ordered)] for n, ordered in ORDERED.items()]
@@ -166,27 +170,21 @@ def first_line(thing: Any) -> str:
     return words.markdown((inspect.getdoc(thing) or "").partition("\n")[0])
 
 
-def kinds(spec: Operator) -> tuple[str, str]:
-    """Return what an operator takes and gives, in words."""
-    taken = [" or ".join(options) for options in spec.takes]
-    needed = len(taken) - spec.optional
-    said = [t if i < needed else f"({t})" for i, t in enumerate(taken)]
-    return ", ".join(said), spec.gives or "the same kind"
-
-
 def summary_table(specs: Iterable[Operator]) -> str:
     """Return the table of a family."""
     rows = []
     for spec in specs:
-        takes, gives = kinds(spec)
-        line = first_line(spec.kernel)
-        rows.append([f"[`{spec.name}`]({spec.name}.md)", takes, gives, line])
-    return table(["operator", "takes", "gives", "what it does"], rows)
+        known, line = facts(spec.name), first_line(spec.kernel)
+        gives = f"{known.gives} ({known.result})" if known.result else known.gives
+        oracle = f"`{known.oracle}`" if known.oracle else ""
+        name = f"[`{spec.name}`]({spec.name}.md)"
+        rows.append([name, line, ", ".join(known.takes), gives, oracle])
+    return table(["operator", "what it does", "takes", "gives", "equals"], rows)
 
 
 def operator(spec: Operator) -> str:
     """Return the page of one operator."""
-    takes, gives = kinds(spec)
+    known = facts(spec.name)
     defaults = spec.parameters.defaults()
     shown = {n: defaults[n] for n in USED.get(spec.name, defaults)}
     python = ", ".join(f"{n}={value!r}" for n, value in shown.items())
@@ -197,16 +195,22 @@ def operator(spec: Operator) -> str:
         f"{n}: {'source' if n == 'intensity' else words.yaml(shown[n])}" for n in given
     )
     eager = f"sp.ops.{spec.name}({', '.join(filter(None, [inputs, python]))})"
-    second = "raw, " if len(spec.takes) > 1 else ""
+    needed = spec.inputs[: len(spec.takes) - spec.optional]
+    of = f", of: [{', '.join(needed)}]" if len(needed) > 1 else ""
+    others = [KINDS[kinds[0]][1] for kinds in spec.takes[1:]]
+    second = "".join(f"{name}, " for name in others)
     return "\n".join(
         [
             f"# {spec.name}\n",
             table(
                 ["", ""],
                 [
-                    ["takes", f"{takes} (`{inputs}`)"],
-                    ["gives", gives],
-                    ["in a pipeline", f"`{spec.name}: {{{yaml}}}`"],
+                    ["takes", f"{', '.join(known.takes)} (`{inputs}`)"],
+                    ["gives", ", ".join(filter(None, [known.gives, known.result]))],
+                    ["axes", " or ".join(f"`{axes}`" for axes in known.axes)],
+                    ["runs on", " and ".join(known.devices)],
+                    *([["equals", f"`{known.oracle}`"]] if known.oracle else []),
+                    ["in a pipeline", f"`{spec.name}: {{{yaml}}}{of}`"],
                     ["in Python", f"`{method}({(second + python).rstrip(', ')})`"],
                     ["on arrays", f"`{eager}`"],
                 ],
@@ -234,13 +238,20 @@ def properties() -> str:
 
 def ordered_step(name: str, kind: type) -> str:
     """Return the page of an operator that counts from frame to frame."""
+    known = facts(name)
+    several = len(known.takes) > 1
+    given = Parameters(kind, positional=True).defaults()
+    yaml = ", ".join(f"{n}: {words.yaml(value)}" for n, value in given.items())
+    python = [f"{n}={value!r}" for n, value in given.items()]
+    of = ", of: [a, b]" if several else ""
+    arguments = ", ".join([*(["b"] if several else []), *python])
     rows = [
-        ["takes", "table"],
-        ["gives", "value"],
-        ["in a pipeline", f"`{name}: {{}}`"],
-        ["in Python", f"`cells.{name}()`"],
+        ["takes", ", ".join(known.takes)],
+        ["gives", f"{known.gives}, {known.result}"],
+        ["in a pipeline", f"`{name}: {{{yaml}}}{of}`"],
+        ["in Python", f"`{'a' if several else 'cells'}.{name}({arguments})`"],
     ]
-    text = inspect.getdoc(getattr(methods.Table, name)) or inspect.getdoc(kind) or ""
+    text = inspect.getdoc(kind) or ""
     return "\n".join(
         [
             f"# {name}\n",

@@ -15,7 +15,7 @@ from .labeling import whole
     ("labels", "mask"),
     ("labels", "mask"),
     gives="value",
-    oracle="scipy.spatial.distance.dice, jaccard",
+    oracle="1 - scipy.spatial.distance.dice (of foregrounds)",
 )
 def compare_labels(
     labels: ArrayLike,
