@@ -30,6 +30,7 @@ from tests.benchmarks import peers
 from tests.benchmarks.analysis import Recording, make_recording
 from tests.benchmarks.contest import bench_peers
 from tests.benchmarks.live import bench_live
+from tests.benchmarks.operators import bench_operators
 from tests.benchmarks.scaling import bench_scaling, bench_tasks
 
 Result = dict[str, float]
@@ -245,11 +246,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="scaling: per mean")
     parser.add_argument("--processes", type=int, default=8, help="scaling")
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks")
+    parser.add_argument("--only", nargs="+", default=[], help="operators: their names")
+    parser.add_argument("--markdown", type=Path, help="operators: write the table here")
     parser.add_argument("--folder", type=Path, default=None)
     given = parser.parse_args()
     chosen = given.what or ["pipeline", "engine", "writing", "gil", "memory"]
     n, frames, side = given.rounds, given.frames, given.side
-    benches: dict[str, Callable[[Path], None]] = {
+    benches: dict[str, Callable[[Path], object]] = {
         "pipeline": lambda root: bench_pipeline(root, frames, side, n),
         "engine": lambda root: bench_engine(root, frames * 50, n),
         "writing": lambda root: bench_writing(root, frames // 2, n),
@@ -259,6 +262,7 @@ def main() -> None:
         "live": lambda root: bench_live(root, frames, side, n, given.fps),
         "scaling": lambda root: bench_scaling(root, given.seconds, given.processes),
         "tasks": lambda root: bench_tasks(root, given.tasks),
+        "operators": lambda root: bench_operators(given.only, n, given.markdown),
     }
     unknown = set(chosen) - set(benches)
     if unknown:
