@@ -132,8 +132,8 @@ class Parameters:
             raise ParameterError(
                 f"{prefix}{name} must be a finite number, got {value!r}"
             )
-        if isinstance(value, list) and "tuple" in str(self.types[name]):
-            value = tuple(value)
+        if "tuple" in str(self.types[name]):
+            value = _tuples(value)
         try:
             return self._adapters[name].validate_python(value)
         except ValidationError as error:
@@ -141,6 +141,13 @@ class Parameters:
             raise ParameterError(
                 f"{prefix}{name} must be {rule}, got {value!r}"
             ) from None
+
+
+def _tuples(value: Any) -> Any:
+    """Return lists and arrays, nested or not, as tuples."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def explain(error: Mapping[str, Any]) -> str:

@@ -15,6 +15,12 @@ from .conversion import astype
 from .filters import difference_of_gaussians, gaussian, median
 from .geometry import flip, rot90
 from .intensity import adjust_gamma, clip, invert, rescale_intensity
+from .correlation import convolve, correlate
+from .denoising import bilateral, denoise_nl_means, denoise_tv
+from .edges import gaussian_laplace, gradient_magnitude, laplace, prewitt, sobel
+from .filters import difference_of_gaussians, gaussian, uniform, unsharp_mask
+from .fourier import fourier_gaussian, fourier_shift, fourier_uniform
+from .rank import maximum, median, minimum, percentile
 from .labeling import label, remove_small_objects
 from .logical import logical_and, logical_not, logical_or, logical_xor
 from .measurement import measure
@@ -45,6 +51,7 @@ __all__ = [
     "affine",
     "astype",
     "background",
+    "bilateral",
     "binary_closing",
     "binary_dilation",
     "binary_erosion",
@@ -54,28 +61,43 @@ __all__ = [
     "clip",
     "compare_labels",
     "crop",
+    "convolve",
+    "correlate",
+    "denoise_nl_means",
+    "denoise_tv",
     "difference_of_gaussians",
     "divide",
     "fill_holes",
     "find_threshold",
     "focus",
     "flip",
+    "fourier_gaussian",
+    "fourier_shift",
+    "fourier_uniform",
     "gaussian",
+    "gaussian_laplace",
+    "gradient_magnitude",
     "histogram",
     "invert",
     "label",
+    "laplace",
     "logical_and",
     "logical_not",
     "logical_or",
     "logical_xor",
+    "maximum",
     "mean_frame",
     "measure",
     "median",
+    "minimum",
     "multiply",
     "neighbors",
+    "percentile",
+    "prewitt",
     "project",
     "remove_small_objects",
     "rescale_intensity",
+    "sobel",
     "statistics",
     "resize",
     "reslice_radial",
@@ -89,6 +111,8 @@ __all__ = [
     "touching",
     "warm",
     "warp_polar",
+    "uniform",
+    "unsharp_mask",
     "white_tophat",
 ]
 

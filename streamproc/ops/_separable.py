@@ -1,0 +1,85 @@
+"""Filters that are one line of weights per axis: borders mirrored, float32."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError
+from ..frame import Array
+from ._pixels import lines
+
+Weights = NDArray[np.float32]
+
+#: Leaves an axis as it is.
+ONE: Weights = np.ones(1, np.float32)
+
+
+def per_axis(
+    value: float | Sequence[float], ndim: int, name: str = "sigma"
+) -> tuple[float, ...]:
+    """Return one number per axis.
+
+    Raises
+    ------
+    ConfigError
+        The number of numbers is not that of the axes.
+    """
+    values = (
+        (float(value),) * ndim
+        if isinstance(value, (int, float))
+        else tuple(float(v) for v in value)
+    )
+    if len(values) != ndim:
+        raise ConfigError(
+            f"{name} must be one number or {ndim}, one per axis, got {values}"
+        )
+    return values
+
+
+def gaussian_weights(sigma: float, order: int = 0) -> Weights:
+    """Return scipy's weights of a Gaussian, or of a derivative, cut at 4 sigma."""
+    if sigma <= 0:
+        return ONE
+    radius = int(4 * sigma + 0.5)
+    x = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 / (sigma * sigma) * x**2)
+    weights /= weights.sum()
+    if order == 1:
+        weights *= x / sigma**2
+    elif order == 2:
+        weights *= (x**2 / sigma**2 - 1) / sigma**2
+    return np.asarray(weights, np.float32)
+
+
+def smoothed(image: Array, sigmas: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return a float32 image smoothed by a Gaussian of one sigma per axis."""
+    return correlated(image, [gaussian_weights(sigma) for sigma in sigmas])
+
+
+def correlated(image: Array, weights: Sequence[Weights]) -> NDArray[np.float32]:
+    """Correlate a float32 plane or volume with one line of weights per axis."""
+    *through, down, across = weights
+    out: NDArray[np.float32] = np.empty(image.shape, np.float32)
+    # one plane after the other: OpenCV takes (z, y, x) for a colour image
+    for plane, result in zip(
+        image.reshape(-1, *image.shape[-2:]),
+        out.reshape(-1, *image.shape[-2:]),
+        strict=True,
+    ):
+        _correlate(plane, across, down, result)
+    if through and through[0] is not ONE:
+        stack = out.reshape(len(out), -1)
+        out = _correlate(stack, ONE, through[0], np.empty_like(stack)).reshape(
+            out.shape
+        )
+    return out
+
+
+def _correlate(plane: Array, across: Weights, down: Weights, out: Array) -> Array:
+    rows = lines(plane)
+    cv2.sepFilter2D(
+        rows, cv2.CV_32F, across, down, dst=out, borderType=cv2.BORDER_REFLECT
+    )
+    return out
