@@ -20,7 +20,7 @@ from .denoising import bilateral, denoise_nl_means, denoise_tv
 from .edges import gaussian_laplace, gradient_magnitude, laplace, prewitt, sobel
 from .filters import difference_of_gaussians, gaussian, uniform, unsharp_mask
 from .fourier import fourier_gaussian, fourier_shift, fourier_uniform
-from .rank import maximum, median, minimum, percentile
+from .intensity import adjust_gamma, clip, invert, rescale_intensity
 from .labeling import label, remove_small_objects
 from .logical import logical_and, logical_not, logical_or, logical_xor
 from .measurement import measure
@@ -34,6 +34,7 @@ from .morphology import (
 )
 from .neighborhood import neighbors, touching
 from .projection import project
+from .rank import maximum, median, minimum, percentile
 from .statistics import focus, histogram, statistics
 from .texture import texture
 from .polar import reslice_radial, warp_polar
