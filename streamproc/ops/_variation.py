@@ -25,7 +25,7 @@ def least_variation(
         misfit = _diverge(volume, flow, out) if i else 0.0
         variation = _follow(out, flow, 1 / (2 * ndim), weight)
         cost = (misfit + weight * variation) / image.size
-        if i and abs(before - cost) < eps * first:
+        if i and abs(before - cost) <= eps * first:
             break
         first, before = (first if i else cost), cost
     return out.reshape(image.shape)

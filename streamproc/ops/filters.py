@@ -211,8 +211,8 @@ def unsharp_mask(
 
     Examples
     --------
-    >>> unsharp_mask([[0, 0, 8, 8]], radius=0.5).round(1).tolist()
-    [[0.0, -0.8, 8.8, 8.0]]
+    >>> unsharp_mask([[2, 2, 8, 8]]).round().tolist()
+    [[2.0, 0.0, 10.0, 8.0]]
     """
     plane = pixels(image).astype(np.float32, copy=False)
     result = smoothed(plane, per_axis(radius, plane.ndim, "radius"))

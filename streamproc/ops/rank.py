@@ -163,6 +163,6 @@ def percentile(
     Examples
     --------
     >>> percentile([[1, 2, 3], [4, 5, 6], [7, 8, 9]], percentile=25)[1].tolist()
-    [2, 3, 4]
+    [2, 3, 3]
     """
     return windowed_percentile(pixels(image), size, percentile)
