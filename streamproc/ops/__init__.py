@@ -9,10 +9,18 @@ from typing import Any, cast
 from ._operator import Operator
 from .arithmetic import add, add_weighted, divide, multiply, subtract
 from .background import background, mean_frame, subtract_background
+from .binary import (
+    binary_closing,
+    binary_dilation,
+    binary_erosion,
+    binary_opening,
+)
 from .channels import channel
+from .cleaning import clear_border, fill_holes, remove_small_holes
 from .comparison import compare_labels
 from .conversion import astype
 from .filters import difference_of_gaussians, gaussian, median
+from .forms import convex_hull_image, convex_hull_object, skeletonize
 from .geometry import flip, rot90
 from .intensity import adjust_gamma, clip, invert, rescale_intensity
 from .correlation import convolve, correlate
@@ -24,14 +32,7 @@ from .intensity import adjust_gamma, clip, invert, rescale_intensity
 from .labeling import label, remove_small_objects
 from .logical import logical_and, logical_not, logical_or, logical_xor
 from .measurement import measure
-from .morphology import (
-    binary_closing,
-    binary_dilation,
-    binary_erosion,
-    binary_opening,
-    fill_holes,
-    white_tophat,
-)
+from .morphology import closing, dilation, erosion, opening
 from .neighborhood import neighbors, touching
 from .projection import project
 from .rank import maximum, median, minimum, percentile
@@ -40,7 +41,10 @@ from .texture import texture
 from .polar import reslice_radial, warp_polar
 from .projection import project
 from .resizing import binning, crop, resize
+from .statistics import focus, histogram, statistics
+from .texture import texture
 from .thresholding import find_threshold, threshold
+from .tophat import black_tophat, morphological_gradient, white_tophat
 from .warping import affine, rotate, shift
 
 __all__ = [
@@ -58,23 +62,30 @@ __all__ = [
     "binary_erosion",
     "binary_opening",
     "binning",
+    "black_tophat",
     "channel",
+    "clear_border",
     "clip",
+    "closing",
     "compare_labels",
+    "convex_hull_image",
+    "convex_hull_object",
     "crop",
     "convolve",
     "correlate",
     "denoise_nl_means",
     "denoise_tv",
     "difference_of_gaussians",
+    "dilation",
     "divide",
+    "erosion",
     "fill_holes",
     "find_threshold",
-    "focus",
     "flip",
     "fourier_gaussian",
     "fourier_shift",
     "fourier_uniform",
+    "focus",
     "gaussian",
     "gaussian_laplace",
     "gradient_magnitude",
@@ -95,7 +106,12 @@ __all__ = [
     "neighbors",
     "percentile",
     "prewitt",
+    "morphological_gradient",
+    "multiply",
+    "neighbors",
+    "opening",
     "project",
+    "remove_small_holes",
     "remove_small_objects",
     "rescale_intensity",
     "sobel",
@@ -105,6 +121,8 @@ __all__ = [
     "rot90",
     "rotate",
     "shift",
+    "skeletonize",
+    "statistics",
     "subtract",
     "subtract_background",
     "texture",

@@ -37,7 +37,7 @@ def hulls(
     rows = np.concatenate([[0], np.cumsum(bottom - top)])
     spans = np.empty((rows[-1], 2), np.int64)
     spans[:] = np.iinfo(np.int64).max, -1
-    _find_spans(runs.first, runs.start, runs.stop, place, top, rows, spans)
+    find_spans(runs.first, runs.start, runs.stop, place, top, rows, spans)
     area = np.zeros(len(top), np.int64)
     squares = np.zeros(len(top), np.int64)
     _measure(rows, spans, area, squares)
@@ -46,7 +46,7 @@ def hulls(
 
 
 @jit
-def _find_spans(
+def find_spans(
     first: Array,
     start: Array,
     stop: Array,
@@ -55,6 +55,7 @@ def _find_spans(
     rows: Array,
     spans: Array,
 ) -> None:
+    """Write the first and the last pixel of each row of each object."""
     for y in range(first.size - 1):
         for i in range(first[y], first[y + 1]):
             k = place[i]
@@ -73,18 +74,18 @@ def _measure(rows: Array, spans: Array, area: Array, squares: Array) -> None:
     for k in range(area.size):
         own = spans[rows[k] : rows[k + 1]]
         for side in range(2):
-            size = _chain(own, side, corners[side])
-            _cut(corners[side], size, side, own)
+            size = chain(own, side, corners[side])
+            cut(corners[side], size, side, own)
         for r in range(own.shape[0]):
             area[k] += own[r, 1] - own[r, 0] + 1
         # the diamonds of the hull's own pixels reach farther than its corners
-        left = _chain(own, 0, corners[0])
-        right = _chain(own, 1, corners[1])
+        left = chain(own, 0, corners[0])
+        right = chain(own, 1, corners[1])
         squares[k] = _widest(corners, left, right)
 
 
 @jit
-def _chain(spans: Array, side: int, corners: Array) -> int:
+def chain(spans: Array, side: int, corners: Array) -> int:
     """Find the convex chain of corners on one side; rows without pixels have none.
 
     To the right everything is mirrored, so that the chain is always the lowest.
@@ -113,7 +114,7 @@ def _chain(spans: Array, side: int, corners: Array) -> int:
 
 
 @jit
-def _cut(corners: Array, size: int, side: int, spans: Array) -> None:
+def cut(corners: Array, size: int, side: int, spans: Array) -> None:
     """Write the first (last) pixel of every row that is within the chain."""
     sign = 1 - 2 * side
     at = 0

@@ -28,15 +28,10 @@ def volume_hulls(
     highest: NDArray[np.int64],
 ) -> Hulls:
     """Return the hulls of objects whose boxes have these corners (z, y, x)."""
-    line = np.repeat(np.arange(len(runs.first) - 1), np.diff(runs.first))
-    z, y = np.divmod(line, shape[1])
-    ends = np.stack([z, y, runs.start, z, y, runs.stop - 1], axis=1)
-    order = np.argsort(place, kind="stable")
-    bounds = np.searchsorted(place[order], np.arange(len(lowest) + 1))
     area, feret = np.zeros(len(lowest), np.int64), np.zeros(len(lowest))
+    every = run_ends(shape, runs, place, len(lowest))
     for k, (low, high) in enumerate(zip(lowest, highest, strict=True)):
-        own = ends[order[bounds[k] : bounds[k + 1]]].reshape(-1, 3) - low
-        spans = _spans(own, tuple(high - low))
+        spans = voxel_spans(every[k] - low, tuple(high - low))
         z, y = np.nonzero(spans[:, :, 0] <= spans[:, :, 1])
         first, last = spans[z, y].T
         area[k] = (last - first + 1).sum()
@@ -45,7 +40,19 @@ def volume_hulls(
     return Hulls(area, feret)
 
 
-def _spans(ends: Array, shape: tuple[int, ...]) -> NDArray[np.int64]:
+def run_ends(
+    shape: tuple[int, ...], runs: Runs, place: NDArray[np.int64], count: int
+) -> list[Array]:
+    """Return (z, y, x) of the first and the last voxel of the runs of each object."""
+    line = np.repeat(np.arange(len(runs.first) - 1), np.diff(runs.first))
+    z, y = np.divmod(line, shape[1])
+    ends = np.stack([z, y, runs.start, z, y, runs.stop - 1], axis=1)
+    order = np.argsort(place, kind="stable")
+    bounds = np.searchsorted(place[order], np.arange(count + 1))
+    return [ends[order[bounds[k] : bounds[k + 1]]].reshape(-1, 3) for k in range(count)]
+
+
+def voxel_spans(ends: Array, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Return the first and last voxel within the hull, for every row of the box."""
     spans = np.empty((*shape[:2], 2), np.int64)
     _cut(_hull(ends).equations, shape[2], _TOLERANCE, spans)

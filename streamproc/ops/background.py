@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import FrameError
 from ..frame import Array
-from ._footprints import Shape
+from ._footprints import Radius, Shape
 from ._jit import jit
 from ._operator import operator
 from ._pixels import numbers
-from .morphology import Radius, white_tophat
+from .tophat import white_tophat
 
 #: Frames added in one pass over the sum, which is larger than they are.
 _AT_ONCE = 4

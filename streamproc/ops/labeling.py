@@ -56,7 +56,7 @@ def label(
     [[1, 0, 2], [0, 3, 0]]
     """
     image = foreground(mask)
-    runs, numbers, _ = _objects(image, connectivity)
+    runs, numbers, _ = objects(image, connectivity)
     labels = np.zeros(image.shape, np.uint32)
     paint(lines(labels), runs.first, runs.start, runs.stop, numbers)
     return labels
@@ -113,7 +113,7 @@ def remove_small_objects(
         present, place = number_values(runs.value)
         count = len(present)
     else:
-        runs, numbers, count = _objects(foreground(image), connectivity)
+        runs, numbers, count = objects(foreground(image), connectivity)
         place = numbers.astype(np.int64) - 1
     kept = np.zeros(image.shape, image.dtype)
     values = _large(runs.start, runs.stop, runs.value, place, count, max_size)
@@ -134,7 +134,7 @@ def whole(image: Array, name: str) -> Array:
     return image
 
 
-def _objects(
+def objects(
     image: Array, connectivity: int | None
 ) -> tuple[Runs, NDArray[np.uint32], int]:
     """Return the runs, the object number of each, and how many objects there are."""
@@ -147,8 +147,9 @@ def _objects(
     runs = find_runs(image)
     height = image.shape[-2]
     numbers = np.empty(len(runs), np.uint32)
+    earlier = _earlier_lines(ndim, reach)
     count = _join(
-        runs.first, runs.start, runs.stop, height, _earlier_lines(ndim, reach), numbers
+        runs.first, runs.start, runs.stop, runs.value, height, earlier, numbers
     )
     return runs, numbers, count
 
@@ -191,9 +192,18 @@ def _root(parent: Array, i: int) -> int:
 
 @jit
 def _join(
-    first: Array, start: Array, stop: Array, height: int, earlier: Array, number: Array
+    first: Array,
+    start: Array,
+    stop: Array,
+    value: Array,
+    height: int,
+    earlier: Array,
+    number: Array,
 ) -> int:
-    """Write the object number of each run; return the number of objects."""
+    """Write the object number of each run; return the number of objects.
+
+    Runs that touch are of one object if their values are equal.
+    """
     parent = np.arange(start.size)
     for line in range(first.size - 1):
         y = line % height
@@ -208,6 +218,9 @@ def _join(
                     j += 1
                 q = j
                 while q < end and start[q] < stop[i] + over:
+                    if value[q] != value[i]:
+                        q += 1
+                        continue
                     a, b = _root(parent, q), _root(parent, i)
                     # the earlier run stays the root: labels come in raster order
                     if a < b:
