@@ -10,6 +10,12 @@ from ._operator import Operator
 from .arithmetic import add, add_weighted, divide, multiply, subtract
 from .background import background, mean_frame, subtract_background
 from .binary import (
+from .channels import channel
+from .distances import distance_transform, expand_labels
+from .filters import difference_of_gaussians, gaussian, median
+from .labeling import label, remove_small_objects
+from .measurement import measure
+from .morphology import (
     binary_closing,
     binary_dilation,
     binary_erosion,
@@ -43,6 +49,9 @@ from .projection import project
 from .resizing import binning, crop, resize
 from .statistics import focus, histogram, statistics
 from .texture import texture
+from .relabeling import find_boundaries, relabel_sequential
+from .segmentation import voronoi_otsu, watershed
+from .spots import local_maxima, peak_local_max
 from .thresholding import find_threshold, threshold
 from .tophat import black_tophat, morphological_gradient, white_tophat
 from .warping import affine, rotate, shift
@@ -79,7 +88,10 @@ __all__ = [
     "dilation",
     "divide",
     "erosion",
+    "distance_transform",
+    "expand_labels",
     "fill_holes",
+    "find_boundaries",
     "find_threshold",
     "flip",
     "fourier_gaussian",
@@ -112,6 +124,13 @@ __all__ = [
     "opening",
     "project",
     "remove_small_holes",
+    "local_maxima",
+    "mean_frame",
+    "measure",
+    "median",
+    "peak_local_max",
+    "project",
+    "relabel_sequential",
     "remove_small_objects",
     "rescale_intensity",
     "sobel",
@@ -132,6 +151,9 @@ __all__ = [
     "warp_polar",
     "uniform",
     "unsharp_mask",
+    "voronoi_otsu",
+    "warm",
+    "watershed",
     "white_tophat",
 ]
 
