@@ -10,6 +10,7 @@ from ._operator import Operator
 from .arithmetic import add, add_weighted, divide, multiply, subtract
 from .background import background, mean_frame, subtract_background
 from .binary import (
+from .blobs import blob_dog, blob_log
 from .channels import channel
 from .distances import distance_transform, expand_labels
 from .filters import difference_of_gaussians, gaussian, median
@@ -40,6 +41,7 @@ from .logical import logical_and, logical_not, logical_or, logical_xor
 from .measurement import measure
 from .morphology import closing, dilation, erosion, opening
 from .neighborhood import neighbors, touching
+from .particles import locate
 from .projection import project
 from .rank import maximum, median, minimum, percentile
 from .statistics import focus, histogram, statistics
@@ -72,6 +74,8 @@ __all__ = [
     "binary_opening",
     "binning",
     "black_tophat",
+    "blob_dog",
+    "blob_log",
     "channel",
     "clear_border",
     "clip",
@@ -125,6 +129,7 @@ __all__ = [
     "project",
     "remove_small_holes",
     "local_maxima",
+    "locate",
     "mean_frame",
     "measure",
     "median",
