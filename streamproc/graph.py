@@ -13,6 +13,7 @@ from .errors import ConfigError, nearest
 from .frame import Kind, Source
 from .handle import Handle
 from .methods import Image, Labels, Mask, Table, Value
+from .window import Window
 
 if TYPE_CHECKING:
     from .ordered import OrderedStep
@@ -43,6 +44,8 @@ class Step:
     ordered: "OrderedStep[Any] | None" = None
     #: a function of a user's or a plugin's: its inputs are guarded, its results checked
     is_foreign: bool = False
+    #: of a windowed step
+    window: Window | None = None
 
     def ancestors(self) -> Iterator["Step"]:
         """Yield this step and all it needs, each once."""

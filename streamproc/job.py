@@ -95,7 +95,7 @@ class Job:
     @property
     def window_bytes(self) -> int:
         """Bytes of the frames that windows reach over."""
-        reach = max((w.window + w.every for w in self.plan.windows), default=0)
+        reach = max((w.reach for w in self.plan.windows), default=0)
         return reach * self.info.nbytes
 
     @property
@@ -120,10 +120,12 @@ class Job:
                 "log: none keeps no frames; keep the log, or use catch_up"
             )
         again = self.info.random_access or self.is_logged
-        if not again and not self.keep_windows:
+        takes_all = any(w.takes_all for w in self.plan.windows)
+        if (takes_all or not again) and not self.keep_windows:
+            why = "this source is read once" if not again else "a median takes all"
             raise ConfigError(
                 f"background needs {self.window_bytes / 1e6:.0f} MB of frames in "
-                "memory (this source is read once), more than half of limits.memory "
+                f"memory ({why}), more than half of limits.memory "
                 f"({self.options.limits.memory / 1e6:.0f} MB); raise it or shorten "
                 "the window"
             )

@@ -123,8 +123,41 @@ def _numbers(value: object, column: str) -> tuple[NDArray[Any], NDArray[np.float
     return labels, numbers.astype(np.float64)
 
 
+@dataclass(frozen=True, slots=True)
+class RunningSum:
+    """Add up the numbers of a value over all frames up to this one, in order.
+
+    A frame that fails adds nothing.
+    """
+
+    takes: ClassVar[tuple[tuple[Kind, ...], ...]] = (("value",),)
+
+    def initial(self) -> dict[str, float]:
+        """Return no sums: each begins at 0."""
+        return {}
+
+    def step(
+        self, state: dict[str, float], *values: Any
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Add the numbers of this frame's value, by their names; texts are left out.
+
+        Returns
+        -------
+        tuple
+            The new sums, twice; that of a plain number is named ``value``.
+        """
+        given = values[0] if isinstance(values[0], Mapping) else {"value": values[0]}
+        sums = dict(state)
+        for name, number in given.items():
+            plain = number.item() if isinstance(number, np.generic) else number
+            if isinstance(plain, int | float):
+                sums[name] = sums.get(name, 0) + plain
+        return sums, dict(sums)
+
+
 #: Ordered steps by operator name.
 ORDERED: dict[str, type[OrderedStep[Any]]] = {
     "bland_altman": BlandAltman,
     "running_count": RunningCount,
+    "running_sum": RunningSum,
 }

@@ -20,29 +20,10 @@ from .fusion import joined
 from .graph import Graph, Step
 from .stage import Instruction, Output, Stage
 from .steps import Function
+from .window import Window
 
 #: Kinds small enough to travel between segments.
 _SMALL = ("table", "value")
-
-
-@dataclass(frozen=True)
-class Window:
-    """A windowed step's reach over frames."""
-
-    step: str
-    window: int
-    every: int
-
-    def block(self, frame: int) -> int:
-        """Return the block a frame is in."""
-        return frame // self.every
-
-    def frames(self, block: int) -> range:
-        """Return the frames that the block's background is made of."""
-        if block == 0:
-            return range(self.every)
-        start = block * self.every
-        return range(max(0, start - self.window), start)
 
 
 @dataclass(frozen=True)
@@ -76,9 +57,13 @@ class Plan:
 
     def first_needed(self, start: int) -> int:
         """Return the first frame that windows reach back to from ``start``."""
-        return min(
-            (w.frames(w.block(start)).start for w in self.windows), default=start
-        )
+        return min((w.reaches(start) for w in self.windows), default=start)
+
+    def may_go(self, committed: int) -> range:
+        """Return the frames that no window reaches any more, the rest being pending."""
+        pinned = max((w.pinned for w in self.windows), default=0)
+        reached = (w.reaches(committed) for w in self.windows if not w.pinned)
+        return range(pinned, min(reached, default=committed))
 
     def with_step(self, step: Step, info: SourceInfo) -> "Plan":
         """Return the plan with other parameters of one step, its inputs the same."""
@@ -162,11 +147,7 @@ def make_plan(
                 asked=asked,
             )
             segments.insert(0, Segment(stage=stage))
-    windows = tuple(
-        Window(s.name, s.parameters["window"], s.parameters["every"])
-        for s in steps
-        if s.role == "windowed"
-    )
+    windows = tuple(step.window for step in steps if step.window is not None)
     return Plan(tuple(segments), windows, outputs, streamed, steps, axes)
 
 
@@ -311,6 +292,7 @@ def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
         if step.role == "source":
             axes[step.name] = info.axes
             continue
+        first = step.inputs[0].name
         if step.operator == "map" or any(i.name in free for i in step.inputs[:1]):
             free.add(step.name)
         if step.kind in _SMALL:
@@ -328,6 +310,8 @@ def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
                     f"{step.inputs[0].name!r} has axes {given!r}"
                 )
             given = given.replace("z", "")
+        if step.operator == "flat_field" and step.inputs[0].role == "source":
+            _check_pictures(step, info)
         if step.operator == "channel":
             if "c" not in given and step.name not in free:
                 raise ConfigError(
@@ -377,6 +361,15 @@ def _channel(step: Step, info: SourceInfo) -> int:
             f"{nearest(wanted, names)}"
         )
     return number
+
+
+def _check_pictures(step: Step, info: SourceInfo) -> None:
+    from .ops.calibration import check_shape
+
+    try:
+        check_shape(step.parameters, info.shape)
+    except ConfigError as error:
+        raise ConfigError(f"{step.name}: {error}") from None
 
 
 def _check_measured(step: Step, axes: Mapping[str, str]) -> None:

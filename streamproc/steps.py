@@ -14,7 +14,15 @@ from .graph import Step
 from .ordered import ORDERED
 from .parameters import Parameters
 from .plugins import installed
+from .window import TRIES, Window
 
+#: The parameters that each method of background takes.
+_OF_METHOD = {
+    "mean": ("window", "every"),
+    "median": ("window", "every"),
+    "top_hat": ("radius", "shape"),
+    "rolling_ball": ("radius",),
+}
 _WITH_ARTICLE: dict[str, str] = {
     "image": "an image",
     "mask": "a mask",
@@ -92,11 +100,17 @@ def build(
     values = spec.parameters.check(parameters, owner=operator, path=path)
     if operator == "background":
         return _background(name, inputs, parameters, values, path)
+    if operator == "reference":
+        _check_inputs(operator, inputs, spec.takes, 0, path)
+        window = Window(name, TRIES, 1, values["frame"])
+        return _windowed(operator, inputs, values, window, path)
     _check_inputs(operator, inputs, spec.takes, spec.optional, path)
     if operator == "measure":
         _check_measure(inputs, parameters, values, path)
     if operator == "threshold" and values["method"] == "fixed":
         _need_value(values, path)
+    if operator == "flat_field":
+        values = _fixed_files(values, path)
     kind = spec.gives or inputs[0].kind
     return Step(name, operator, kind, "parallel", inputs, values, spec.kernel)
 
@@ -104,6 +118,16 @@ def build(
 def _need_value(values: Mapping[str, Any], path: str) -> None:
     if values["value"] is None:
         raise ConfigError(f"{path}.value: method 'fixed' needs a value")
+
+
+def _fixed_files(values: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return absolute paths, and the hash that says what must lie there."""
+    from .ops.calibration import located
+
+    try:
+        return located(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{error}") from None
 
 
 def _check_measure(
@@ -152,29 +176,57 @@ def _background(
     values: Mapping[str, Any],
     path: str,
 ) -> Step:
-    """Return the windowed step (method mean) or the per-frame one (top_hat)."""
+    """Return the windowed step (of past frames) or the per-frame one."""
     from . import ops
+    from .ops.background import subtract_rolling_ball
 
-    windowed = values["method"] == "mean"
-    mine = ("window", "every") if windowed else ("radius", "shape")
+    method = values["method"]
+    mine = _OF_METHOD[method]
     for key in given:
         if key not in (*mine, "method"):
             raise ConfigError(
-                f"{path}.{key}: method {values['method']!r} takes "
-                f"{' and '.join(mine)}, not {key}"
+                f"{path}.{key}: method {method!r} takes {' and '.join(mine)}, not {key}"
             )
     _check_inputs("background", inputs, (("image", "mask"),), 0, path)
-    kept = {"method": values["method"], **{key: values[key] for key in mine}}
-    if not windowed:
-        kernel = ops.OPERATORS["white_tophat"].kernel
-        return Step(name, "background", "image", "parallel", inputs, kept, kernel)
+    kept = {"method": method, **{key: values[key] for key in mine}}
+    if "window" in mine:
+        window = Window(name, values["window"], values["every"], method)
+        return _windowed("background", inputs, kept, window, path)
+    kernel = ops.OPERATORS["white_tophat"].kernel
+    if method == "rolling_ball":
+        kernel = subtract_rolling_ball
+    return Step(name, "background", "image", "parallel", inputs, kept, kernel)
+
+
+def _windowed(
+    operator: str,
+    inputs: tuple[Step, ...],
+    values: Mapping[str, Any],
+    window: Window,
+    path: str,
+) -> Step:
+    from . import ops
+    from .ops.registration import as_reference
+
+    is_background = operator == "background"
     if inputs[0].role != "source":
+        what = "background of past frames" if is_background else "a reference frame"
+        other = ", or use method: top_hat" if is_background else ""
         raise ConfigError(
-            f"{path}: background of past frames acts on 'source', "
-            f"got {inputs[0].name!r}; put it first, or use method: top_hat"
+            f"{path}: {what} acts on 'source', got {inputs[0].name!r}; "
+            f"put it first{other}"
         )
-    kernel = ops.subtract_background
-    return Step(name, "background", "image", "windowed", inputs, kept, kernel)
+    kernel = ops.subtract_background if is_background else as_reference
+    return Step(
+        window.step,
+        operator,
+        "image",
+        "windowed",
+        inputs,
+        values,
+        kernel,
+        window=window,
+    )
 
 
 def _ordered(

@@ -346,7 +346,8 @@ class Storage:
 
     def release_log(self, committed: int) -> None:
         """Delete log shards that neither a window nor a pending frame reaches."""
-        self._log_writer.delete_shards(self._job.plan.first_needed(committed))
+        gone = self._job.plan.may_go(committed)
+        self._log_writer.delete_shards(gone.stop, gone.start)
 
     # --- the end --------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ def background(
     radius: int = 25,
     shape: str = "disk",
 ) -> Array:
-    """The mean of the frames before each block, frame by frame."""
+    """The mean or median of the frames before each block, frame by frame."""
     if method == "top_hat":
         return white_tophat(images, radius, shape)
     out = np.empty(images.shape, np.float32)
@@ -92,8 +92,10 @@ def background(
         j = t // every
         past = images[max(0, j * every - window) : j * every]
         used = past if j else images[:every]
-        mean = used.astype(np.float64).sum(axis=0) / len(used)
-        out[t] = image.astype(np.float64) - mean
+        found = used.astype(np.float64).sum(axis=0) / len(used)
+        if method == "median":
+            found = np.median(used.astype(np.float64), axis=0)
+        out[t] = image.astype(np.float64) - found
     return out
 
 

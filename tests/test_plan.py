@@ -12,7 +12,8 @@ import streamproc as sp
 from streamproc.errors import ConfigError
 from streamproc.frame import trailing_axes
 from streamproc.job import take_handles
-from streamproc.plan import Plan, Window, make_plan, source_text
+from streamproc.plan import Plan, make_plan, source_text
+from streamproc.window import Window
 from tests.arrays import Array, Arrays, errors, noise, segmented, simulated, whole
 from tests.functions import brighten, plus_total, two_rows
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from streamproc.frame import FrameRef
 from streamproc.stage import Result
+from streamproc.window import Method
 
 from .protocol import Task
 
@@ -62,6 +63,7 @@ class Background(Sent):
 
     refs: list[FrameRef]
     block: int
+    method: Method = "mean"
 
 
 class Sizes:

@@ -115,7 +115,7 @@ class Dask:
             for ref in window.refs
         ]
         window.refs = []
-        background = Background(refs=refs, block=window.key[1])
+        background = Background(refs=refs, block=window.key[1], method=window.method)
         background.limit = self._sizes.shortest
         with self._changed:
             self._backgrounds[window] = background

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from streamproc.errors import FrameError, SourceError, StreamprocError
 from streamproc.frame import Array, FrameRef
 from streamproc.stage import Result, Stage
+from streamproc.window import Method, noun
 
 Deliver = Callable[[Result], None]
 
@@ -18,31 +19,37 @@ class Average:
     """What became of a background: its pixels, or why there are none."""
 
     pixels: Array | None = None
-    #: xxh3_64 of the pixels: their identity in the ledger
+    #: xxh3_64 of pixels that were computed: their identity in the ledger
     hash: str | None = None
     error: str | None = None
     #: a frame of another shape: the run ends
     fatal: SourceError | None = None
 
     @classmethod
-    def of(cls, refs: Iterable[FrameRef], block: int) -> "Average":
-        """Average the readable frames of a window (those that fail are left out)."""
-        return cls.over(_readable(refs), block)
+    def of(
+        cls, refs: Iterable[FrameRef], block: int, method: Method = "mean"
+    ) -> "Average":
+        """Reduce the readable frames of a window (those that fail are left out)."""
+        return cls.over(_readable(refs), block, method)
 
     @classmethod
-    def over(cls, frames: Iterable[Array], block: int) -> "Average":
-        """Average frames that are read while they are asked for."""
-        from streamproc.ops.background import mean_frame
+    def over(
+        cls, frames: Iterable[Array], block: int, method: Method = "mean"
+    ) -> "Average":
+        """Reduce frames that are read while they are asked for."""
+        from streamproc.ops.background import mean_frame, median_frame
         from streamproc.values import hash_image
 
         try:
-            pixels = mean_frame(frames)
+            if noun(method) == "reference":  # a frame as it is, the first to come
+                return cls(_reference(frames))
+            pixels = (median_frame if method == "median" else mean_frame)(frames)
             return cls(pixels, hash_image(pixels))
         except SourceError as error:
             return cls(fatal=error)
         except Exception as error:
             # reported by every frame of the block that needs it
-            return cls(error=f"background of block {block}: {error}")
+            return cls(error=f"{noun(method)} of block {block}: {error}")
 
     def get(self) -> Array:
         """Return the pixels.
@@ -76,9 +83,14 @@ class WindowValue:
     """
 
     def __init__(
-        self, key: tuple[str, int], refs: list[FrameRef], first: int = 0
+        self,
+        key: tuple[str, int],
+        refs: list[FrameRef],
+        first: int = 0,
+        method: Method = "mean",
     ) -> None:
         self.key = key
+        self.method = method
         #: the first frame that waits for it
         self.first = first
         self.refs: list[FrameRef] = refs
@@ -88,9 +100,9 @@ class WindowValue:
         self._average = Average()
 
     def compute(self) -> None:
-        """Average the readable frames of the window."""
+        """Reduce the readable frames of the window."""
         try:
-            self._average = Average.of(self.refs, self.key[1])
+            self._average = Average.of(self.refs, self.key[1], self.method)
             self.hash = self._average.hash
         finally:
             self.refs = []
@@ -119,6 +131,12 @@ class WindowValue:
                     ref.resolve()
         self._ready.wait()
         return self._average.get()
+
+
+def _reference(frames: Iterable[Array]) -> Array:
+    for frame in frames:
+        return frame
+    raise FrameError("none of the frames that it may be can be read")
 
 
 def _readable(refs: Iterable[FrameRef]) -> Iterator[Array]:

@@ -15,6 +15,7 @@ from streamproc.errors import FrameError
 from streamproc.frame import Address, Array, FrameRef, Source, SourceInfo
 from streamproc.stage import Result, Stage, rehearse
 from streamproc.values import hash_image
+from streamproc.window import Method
 
 from .admission import SourceAddress
 from .protocol import Average, Task
@@ -216,7 +217,7 @@ def warm(stage: str, view: str | None, info: SourceInfo) -> None:
 
 
 def average(
-    token: str, view: str | None, wires: Sequence[Wire], block: int
+    token: str, view: str | None, wires: Sequence[Wire], block: int, method: Method
 ) -> Average | None:
     """Compute a background (on a worker); None where a frame of it cannot be read.
 
@@ -235,7 +236,7 @@ def average(
             except Exception:  # a source may fail in any way
                 unread.append(wire.frame)
 
-    found = Average.over(frames(), block)
+    found = Average.over(frames(), block, method)
     return None if unread else found
 
 

@@ -77,15 +77,17 @@ class Sender:
     def send_background(self, background: Background) -> None:
         """Send a background, or compute it here where workers cannot."""
         view = self._view_of(background.refs, background)
+        block, method = background.block, background.method
         if view is None:
-            found = Average.of(background.refs, background.block)
+            found = Average.of(background.refs, block, method)
             background.future = self._client.submit(
                 keep, found, key=self._key("background")[0], pure=False, priority=1
             )
             return
         wires = [Wire.of(ref, {}) for ref in background.refs]
-        block = background.block
-        self._submit(background, "background", average, view, wires, block, priority=1)
+        self._submit(
+            background, "background", average, view, wires, block, method, priority=1
+        )
 
     def warm(self, stage: Stage, source: Source) -> None:
         """Let each worker import, open and compile before frames come."""

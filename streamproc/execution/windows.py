@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from streamproc.frame import FrameRef
-from streamproc.plan import Window
+from streamproc.window import Window
 
 from .protocol import WindowValue
 
@@ -27,7 +27,8 @@ class Windows:
         self._windows = windows
         self._submit = submit
         self._keep = keep
-        self._reach = max((w.window + w.every for w in windows), default=0)
+        self._reach = max((w.reach for w in windows), default=0)
+        self._pinned = max((w.pinned for w in windows), default=0)
         self._first_block = max((w.every for w in windows), default=0)
         self._recent: dict[int, FrameRef] = {}
         self._held: list[FrameRef] = []
@@ -41,7 +42,8 @@ class Windows:
         if self._keep and ref.address is not None:
             ref.keep = True
         self._recent[ref.frame] = ref
-        self._recent.pop(ref.frame - self._reach, None)
+        if ref.frame - self._reach >= self._pinned:
+            self._recent.pop(ref.frame - self._reach, None)
         if ref.frame < self._first_block:
             self._held.append(ref)
             if ref.frame + 1 == self._first_block:
@@ -63,7 +65,7 @@ class Windows:
             if value is None or value.key[1] != block:
                 recent = (self._recent.get(n) for n in window.frames(block))
                 refs = [ref for ref in recent if ref is not None and ref.error is None]
-                value = WindowValue((window.step, block), refs, frame)
+                value = WindowValue((window.step, block), refs, frame, window.method)
                 self._values[window.step] = value
                 self._submit(value)
             needed[window.step] = value

@@ -11,6 +11,14 @@ from .arithmetic import add, add_weighted, divide, multiply, subtract
 from .background import background, mean_frame, subtract_background
 from .binary import (
 from .blobs import blob_dog, blob_log
+from .background import (
+    background,
+    mean_frame,
+    median_frame,
+    rolling_ball,
+    subtract_background,
+)
+from .calibration import bleach_correction, flat_field
 from .channels import channel
 from .distances import distance_transform, expand_labels
 from .filters import difference_of_gaussians, gaussian, median
@@ -54,6 +62,12 @@ from .texture import texture
 from .relabeling import find_boundaries, relabel_sequential
 from .segmentation import voronoi_otsu, watershed
 from .spots import local_maxima, peak_local_max
+from .registration import (
+    drift_correct,
+    phase_cross_correlation,
+    reference,
+    shift,
+)
 from .thresholding import find_threshold, threshold
 from .tophat import black_tophat, morphological_gradient, white_tophat
 from .warping import affine, rotate, shift
@@ -76,6 +90,7 @@ __all__ = [
     "black_tophat",
     "blob_dog",
     "blob_log",
+    "bleach_correction",
     "channel",
     "clear_border",
     "clip",
@@ -94,6 +109,7 @@ __all__ = [
     "erosion",
     "distance_transform",
     "expand_labels",
+    "drift_correct",
     "fill_holes",
     "find_boundaries",
     "find_threshold",
@@ -102,6 +118,7 @@ __all__ = [
     "fourier_shift",
     "fourier_uniform",
     "focus",
+    "flat_field",
     "gaussian",
     "gaussian_laplace",
     "gradient_magnitude",
@@ -147,6 +164,15 @@ __all__ = [
     "shift",
     "skeletonize",
     "statistics",
+    "median_frame",
+    "multiply",
+    "phase_cross_correlation",
+    "project",
+    "reference",
+    "remove_small_objects",
+    "rescale_intensity",
+    "rolling_ball",
+    "shift",
     "subtract",
     "subtract_background",
     "texture",

@@ -145,12 +145,12 @@ class FileWriter:
                 read_chunk(self.root, row._replace(shard=new.name))
                 self._platform.replace(new, self.folder / row.shard)
 
-    def delete_shards(self, upto_frame: int) -> list[str]:
-        """Delete the files of all frames below, and return their names."""
+    def delete_shards(self, upto_frame: int, from_frame: int = 0) -> list[str]:
+        """Delete the files of all frames between, and return their names."""
         gone = []
         for path in sorted(self.folder.iterdir()):
             frame = self.layout.group_of(path.name)
-            if frame is not None and frame < upto_frame:
+            if frame is not None and from_frame <= frame < upto_frame:
                 try:
                     path.unlink(missing_ok=True)
                 except OSError:

@@ -184,18 +184,19 @@ class ShardWriter:
                 self.extent.cover(repair.frames)
         return repair
 
-    def delete_shards(self, upto_frame: int) -> list[str]:
-        """Delete the shards whose frames are all below, and return their names.
+    def delete_shards(self, upto_frame: int, from_frame: int = 0) -> list[str]:
+        """Delete the shards whose frames are all between, and return their names.
 
         For raw logs that are not kept; any thread. The shard being written stays.
         """
+        first = -(-from_frame // self.layout.frames)
         last = upto_frame // self.layout.frames
         with self._lock:
             busy = {self._group, *self._tightening}
             gone = []
             for path in sorted(self.folder.iterdir()):
                 group = self.layout.group_of(path.name)
-                if group is not None and group < last and group not in busy:
+                if group is not None and first <= group < last and group not in busy:
                     try:
                         path.unlink(missing_ok=True)
                     except OSError:  # someone reads it on Windows: next time

@@ -20,6 +20,7 @@ from ..plan import Plan, make_plan
 from ..plugins import make_source
 from ..stage import Instruction, rehearse, run
 from ..table import Measurements
+from ..window import noun
 
 if TYPE_CHECKING:
     from .sheet import Tile
@@ -277,10 +278,13 @@ class _Walk:
         block = window.block(self._number)
         refs = [self._refs[n] for n in window.frames(block) if n in self._refs]
         usable = [ref for ref in refs if ref.error is None]
-        background = WindowValue((window.step, block), usable, self._number)
+        background = WindowValue(
+            (window.step, block), usable, self._number, window.method
+        )
         background.compute()
         value = run(instruction, self._values, {instruction.name: background.get()})
-        return value, f"background of frames {refs[0].frame} to {refs[-1].frame}"
+        first, last = sorted((refs[0].frame, refs[-1].frame))
+        return value, f"{noun(window.method)} of frames {first} to {last}"
 
     def _ordered(self, step: Step) -> tuple[Any, str | None]:
         assert step.ordered is not None
