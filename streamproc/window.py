@@ -1,5 +1,6 @@
 """Which frames a windowed step reaches over, and what it makes of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,7 @@ class Window:
     ``mean`` and ``median`` are made of the up to ``window`` frames before a block of
     ``every``, those of the first block of its own frames. ``first`` is the first
     readable one of the first ``window`` frames, ``previous`` the last readable one of
-    the ``window`` frames before each (the first frame's is itself).
+    the ``window`` frames before each (that of the first is itself).
     """
 
     step: str
@@ -36,15 +37,15 @@ class Window:
             return min(frame, self.window - 1)
         return frame // self.every
 
-    def frames(self, block: int) -> range:
+    def frames(self, block: int) -> Sequence[int]:
         """Return the frames that the block's value is made of, in order of reading."""
         if self.method == "first":
             return range(block + 1)
-        if block == 0:
-            return range(self.every)
         start = block * self.every
         past = range(max(0, start - self.window), start)
-        return past[::-1] if self.method == "previous" else past
+        if self.method == "previous":
+            return (*past[::-1], start) if start < self.window else past[::-1]
+        return past if block else range(self.every)
 
     def reaches(self, frame: int) -> int:
         """Return the first frame that the window of a frame reaches."""

@@ -207,6 +207,24 @@ def test_windows_reach_back() -> None:
     assert [*window.frames(3)] == [4, 5, 6, 7, 8]
 
 
+def test_references_are_passed_over() -> None:
+    first, last = Window("r", 3, 1, "first"), Window("r", 3, 1, "previous")
+    assert [first.block(n) for n in (0, 1, 2, 9)] == [0, 1, 2, 2]
+    assert [*first.frames(2)] == [0, 1, 2]
+    assert (first.reaches(9), first.pinned, last.pinned) == (0, 3, 0)
+    assert [[*last.frames(n)] for n in (0, 2, 5)] == [[0], [1, 0, 2], [4, 3, 2]]
+    assert last.reaches(5) == 2
+
+
+def test_what_may_go_of_a_log() -> None:
+    raw = simulated()
+    first, flat = raw.reference(), raw.background(window=10, every=5)
+    assert plan_of({"a": raw.gaussian()}).may_go(40) == range(40)
+    assert plan_of({"a": first}).may_go(40) == range(8, 40)
+    plan = plan_of({"a": first, "b": flat, "c": raw.reference("previous")})
+    assert (plan.may_go(42), plan.first_needed(42)) == (range(8, 30), 0)
+
+
 # --- identity -------------------------------------------------------------------
 
 

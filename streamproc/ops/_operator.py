@@ -180,7 +180,7 @@ def per_channel(
         np.moveaxis(i, axis, 0) if np.ndim(i) == ndim else [i] * count for i in inputs
     )
     channels = [
-        kernel(*(np.ascontiguousarray(c) for c in planes), **parameters)
+        kernel(*map(_contiguous, planes), **parameters)
         for planes in zip(*split, strict=True)
     ]
     if isinstance(channels[0], Mapping):
@@ -192,3 +192,7 @@ def per_channel(
     if not isinstance(channels[0], np.ndarray):
         raise ConfigError("tables have no channel axis: choose one channel first")
     return np.stack(channels, axis=axis)
+
+
+def _contiguous(value: Any) -> Any:  # other values pass
+    return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value

@@ -64,9 +64,7 @@ def extrema(
     return point[order], value[order]
 
 
-def unpruned(
-    places: Array, sigmas: Array, overlap: float
-) -> NDArray[np.bool_]:
+def unpruned(places: Array, sigmas: Array, overlap: float) -> NDArray[np.bool_]:
     """Return which blobs to keep: none covers more than ``overlap`` of another.
 
     Of two that do, the one of the larger scale is kept. Pairs are looked at in

@@ -99,8 +99,9 @@ def phase_cross_correlation(
     upsample_factor
         The shift is found to ``1 / upsample_factor`` pixels.
     normalization
-        ``phase``: all spatial frequencies count as much, whatever the brightness.
-        None: as much as they are strong, which bears more noise.
+        ``phase``: all spatial frequencies count as much, whatever the light. None: as
+        much as they are strong, which bears noise and blur better, and is drawn to 0
+        by what does not move (a pattern of the lamp: see `flat_field`).
     channel_axis
         Not supported: choose one channel.
 
@@ -200,7 +201,7 @@ def drift_correct(
     reference: ArrayLike,
     *,
     upsample_factor: Upsampling = 10,
-    normalization: Literal["phase"] | None = "phase",
+    normalization: Literal["phase"] | None = None,
     order: Literal[0, 1, 3] = 1,
     mode: Mode = "constant",
     cval: float = 0.0,
@@ -215,7 +216,8 @@ def drift_correct(
     reference
         Of the same shape: what it is laid over, in a run a `reference` step.
     upsample_factor, normalization
-        As of `phase_cross_correlation`, which measures how far it has moved.
+        As of `phase_cross_correlation`, which measures how far it has moved; here not
+        normalized by default: in smooth pictures, parts of a pixel are found better.
     order, mode, cval
         As of `shift`, which moves it back.
     channel_axis
