@@ -74,6 +74,20 @@ class Image(Handle):
         made: H = self._add("affine", given, name)
         return made
 
+    def apply_shift(
+        self,
+        shift: "Value",
+        *,
+        order: Literal[0, 1, 3] = 3,
+        mode: Literal["constant", "nearest"] = "constant",
+        cval: float = 0.0,
+        name: str | None = None,
+    ) -> "Image":
+        """Move an image. See `ops.apply_shift`."""
+        given: dict[str, Any] = {"order": order, "mode": mode, "cval": cval}
+        made: Image = self._add("apply_shift", given, name, shift)
+        return made
+
     def astype(
         self,
         dtype: Literal[

@@ -292,7 +292,6 @@ def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
         if step.role == "source":
             axes[step.name] = info.axes
             continue
-        first = step.inputs[0].name
         if step.operator == "map" or any(i.name in free for i in step.inputs[:1]):
             free.add(step.name)
         if step.kind in _SMALL:

@@ -40,7 +40,7 @@ from .particles import locate
 from .polar import reslice_radial, warp_polar
 from .projection import project
 from .rank import maximum, median, minimum, percentile
-from .registration import drift_correct, phase_cross_correlation, reference, shift
+from .registration import apply_shift, drift_correct, phase_cross_correlation, reference
 from .relabeling import find_boundaries, relabel_sequential
 from .resizing import binning, crop, resize
 from .segmentation import voronoi_otsu, watershed
@@ -58,6 +58,7 @@ __all__ = [
     "add_weighted",
     "adjust_gamma",
     "affine",
+    "apply_shift",
     "astype",
     "background",
     "bilateral",

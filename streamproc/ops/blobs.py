@@ -1,5 +1,6 @@
 """Bright spots of unknown size, by Laplacians or differences of Gaussians."""
 
+from itertools import pairwise
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -193,7 +194,7 @@ def blob_dog(
     sigmas = np.array([low * sigma_ratio**i for i in range(count + 1)], plane.dtype)
     smooth = [blurred(plane, s) for s in sigmas]
     factor = 1 / (sigma_ratio - 1)
-    scales = [(a - b) * factor for a, b in zip(smooth[:-1], smooth[1:], strict=True)]
+    scales = [(a - b) * factor for a, b in pairwise(smooth)]
     return _blobs(
         scales, sigmas, threshold, threshold_rel, overlap, exclude_border, subpixel
     )

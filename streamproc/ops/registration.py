@@ -108,7 +108,7 @@ def phase_cross_correlation(
     Returns
     -------
     dict of float
-        ``dz`` (of volumes), ``dy``, ``dx``: by how many pixels `shift` has to move
+        ``dz`` (of volumes), ``dy``, ``dx``: by how many pixels `apply_shift` has to move
         the image.
 
     Raises
@@ -136,7 +136,7 @@ def phase_cross_correlation(
 
 
 @operator(("image",), ("value",), gives="image", oracle="scipy.ndimage.shift")
-def shift(
+def apply_shift(
     image: ArrayLike,
     shift: Mapping[str, float] | Sequence[float],
     *,
@@ -183,7 +183,7 @@ def shift(
 
     Examples
     --------
-    >>> shift([[0, 4, 8]], {"dy": 0, "dx": 0.5}, order=1, mode="nearest").tolist()
+    >>> apply_shift([[0, 4, 8]], {"dy": 0, "dx": 0.5}, order=1, mode="nearest").tolist()
     [[0.0, 2.0, 6.0]]
     """
     array = pixels(image)
@@ -219,10 +219,10 @@ def drift_correct(
         As of `phase_cross_correlation`, which measures how far it has moved; here not
         normalized by default: in smooth pictures, parts of a pixel are found better.
     order, mode, cval
-        As of `shift`, which moves it back.
+        As of `apply_shift`, which moves it back.
     channel_axis
         Axis of channels; each is laid over its own reference. To move all alike,
-        measure one channel and `shift` all.
+        measure one channel and `apply_shift` all.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def drift_correct(
     -----
     Where too little of the first frame is left in sight, measure each frame against
     the previous one and add up: ``reference("previous")``,
-    ``phase_cross_correlation``, ``running_sum``, ``shift``. Errors add up, too.
+    ``phase_cross_correlation``, ``running_sum``, ``apply_shift``. Errors add up, too.
 
     Examples
     --------

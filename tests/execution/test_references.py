@@ -56,7 +56,7 @@ def steps(raw: sp.Image) -> dict[str, sp.Handle]:
         "near": near,
         "total": total,
         "fixed": raw.drift_correct(first),
-        "summed": raw.shift(total, order=1, mode="nearest"),
+        "summed": raw.apply_shift(total, order=1, mode="nearest"),
     }
 
 
@@ -163,7 +163,7 @@ def test_a_shift_of_channels_is_measured_in_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a value has no channels, 'source' has axes"):
         sp.run({"x": found}, tmp_path / "refused")
     one = raw.channel(0).phase_cross_correlation(raw.reference().channel(0))
-    sp.run({"x": raw.shift(one, order=1)}, tmp_path / "run")
+    sp.run({"x": raw.apply_shift(one, order=1)}, tmp_path / "run")
     moved = whole(sp.load(tmp_path / "run").images["x"])
     assert np.array_equal(moved[:, 0], moved[:, 1])
 
