@@ -687,11 +687,7 @@ class Image(Handle):
         shape: Literal["disk", "box"] = "disk",
         name: str | None = None,
     ) -> "Image":
-        """Remove what is brighter than its surroundings and narrower than the
-        footprint.
-
-        See `ops.opening`.
-        """
+        """Remove what is bright and narrower than the footprint. See `ops.opening`."""
         given: dict[str, Any] = {"radius": radius, "shape": shape}
         made: Image = self._add("opening", given, name)
         return made

@@ -98,7 +98,7 @@ def opening(
     shape: Shape = "disk",
     channel_axis: int | None = None,
 ) -> Array:
-    """Remove what is brighter than its surroundings and narrower than the footprint.
+    """Remove what is bright and narrower than the footprint.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def warp_polar(
     Examples
     --------
     >>> ring = [[0, 1, 0], [1, 5, 1], [0, 1, 0]]
-    >>> warp_polar(ring, radius=2, output_shape=(4, 2)).tolist()
+    >>> warp_polar(ring, radius=2, output_shape=(4, 2)).round(6).tolist()
     [[5.0, 1.0], [5.0, 1.0], [5.0, 1.0], [5.0, 1.0]]
     """
     degree = interpolation(image, order)

@@ -108,8 +108,8 @@ def phase_cross_correlation(
     Returns
     -------
     dict of float
-        ``dz`` (of volumes), ``dy``, ``dx``: by how many pixels `apply_shift` has to move
-        the image.
+        ``dz`` (of volumes), ``dy``, ``dx``: by how many pixels `apply_shift` has to
+        move the image.
 
     Raises
     ------

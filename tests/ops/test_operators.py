@@ -15,21 +15,27 @@ SUPPORTED = sorted(ops.OPERATORS)
 SPATIAL = [name for name in SUPPORTED if name != "channel"]
 #: they give no array
 SMALL = {n for n in SUPPORTED if ops.OPERATORS[n].gives in ("table", "value")}
+#: they need more axes than a plane has
+DEEP = ("channel", "project", "reslice_radial")
+#: of frames, not of one
+STACKS = ("background", "reference")
 
 
 def given(name: str, ndim: int = 2) -> Array:
     """An input that the operator takes."""
-    shape = (6, 9, 8) if ndim == 3 or name in ("channel", "project") else (16, 18)
+    shape = (6, 9, 8) if ndim == 3 or name in DEEP else (16, 18)
     kinds = ops.OPERATORS[name].takes[0]
     if "labels" in kinds:
         return ops.label(blobs(shape))
     return blobs(shape) if "mask" in kinds and "image" not in kinds else smooth(shape)
 
 
-def inputs(name: str, image: Array) -> tuple[Array, ...]:
-    """An input, and again for whatever else the operator needs."""
+def inputs(name: str, image: Array) -> tuple[Any, ...]:
+    """An input, and again for whatever else the operator needs, or a shift."""
     spec = ops.OPERATORS[name]
-    return (image,) * (len(spec.takes) - spec.optional)
+    others = spec.takes[1 : len(spec.takes) - spec.optional]
+    shift = {"dz": 1.0, "dy": 0.5, "dx": 0.0}
+    return image, *(shift if "value" in kinds else image for kinds in others)
 
 
 def skip_planar(name: str, image: Array) -> None:
@@ -111,7 +117,7 @@ def test_inputs_go_by_name_too() -> None:
         ops.measure(intensity=image)  # type: ignore[call-arg]  # the mistake tested
 
 
-@pytest.mark.parametrize("name", [n for n in SPATIAL if n != "background"])
+@pytest.mark.parametrize("name", [n for n in SPATIAL if n not in STACKS])
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4, 5)])
 def test_other_axes_are_refused(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(FrameError, match=r"must be \(y, x\) or \(z, y, x\), got shape"):
