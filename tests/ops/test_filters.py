@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
 from streamproc import ops
 from streamproc.errors import ConfigError
@@ -12,7 +11,6 @@ from tests.ops.pictures import (
     SHAPES,
     VOLUMES,
     Array,
-    extreme,
     shared,
     smooth,
 )
@@ -87,64 +85,62 @@ def test_difference_of_gaussians_refuses_crossed_sigmas() -> None:
         ops.difference_of_gaussians(smooth((4, 4)), low_sigma=2.0, high_sigma=1.0)
 
 
-@pytest.mark.parametrize("dtype", DTYPES + BIG_ENDIAN)
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("size", [1, 3, 5, 7, 13])
-def test_median_is_scipys(dtype: str, shape: tuple[int, ...], size: int) -> None:
-    image = smooth(shape, dtype)
-    result = ops.median(image, size=size)
-    assert result.dtype == np.dtype(dtype).newbyteorder("=")
-    # scipy's own windows go wrong where they are wider than a mirrored image
-    if size <= 2 * min(shape) or min(shape) == 1:
-        np.testing.assert_array_equal(result, oracles.median(image, size))
+def test_uniform_takes_one_size_per_axis() -> None:
+    image = smooth((20, 31))
+    expected = ndimage.uniform_filter(image.astype(np.float32), (3, 7))
+    assert_near(ops.uniform(image, size=(3, 7)), expected, image)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-@pytest.mark.parametrize("shape", VOLUMES)
-def test_median_of_a_volume_is_scipys(dtype: str, shape: tuple[int, ...]) -> None:
-    image = smooth(shape, dtype)
-    np.testing.assert_array_equal(ops.median(image), oracles.median(image))
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_uniform_spreads_what_is_no_number_as_far_as_its_window(value: float) -> None:
+    image = np.ones((9, 12), np.float32)
+    image[4, 5] = value
+    result = ops.uniform(image, size=(3, 5))
+    assert not np.isfinite(result[3:6, 3:8]).any()
+    assert np.isfinite(result).sum() == image.size - 15
+    np.testing.assert_allclose(result[np.isfinite(result)], 1, rtol=1e-6)
 
 
-# scipy passes 64-bit numbers through float64, where the ends are not themselves
-@pytest.mark.parametrize("dtype", [d for d in DTYPES if d != "int64"])
-@pytest.mark.parametrize("size", [3, 9])
-def test_median_of_extremes_is_scipys(dtype: str, size: int) -> None:
-    for image in extreme(dtype):
-        np.testing.assert_array_equal(
-            ops.median(image, size=size), oracles.median(image, size)
-        )
+def test_uniform_of_a_volume_spreads_nan_as_far_as_its_window() -> None:
+    image = np.ones((7, 6, 5), np.float32)
+    image[3, 3, 2] = np.nan
+    assert np.isnan(ops.uniform(image)).sum() == 27
 
 
-@settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([7, 9, 15]), st.integers(1, 65535))
-def test_median_of_noise_is_scipys(seed: int, size: int, levels: int) -> None:
-    rng = np.random.default_rng(seed)
-    image = rng.integers(0, levels, (17, 23), dtype=np.uint16, endpoint=True)
-    expected = oracles.median(image, size)
-    np.testing.assert_array_equal(ops.median(image, size=size), expected)
-    floats = image.astype(np.float64) / 7
-    np.testing.assert_array_equal(ops.median(floats, size=size), expected / 7)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float64"])
+def test_uniform_of_a_wide_window_keeps_its_accuracy(dtype: str) -> None:
+    image = smooth((120, 90), dtype)
+    expected = ndimage.uniform_filter(image.astype(np.float64), 301)
+    assert_near(ops.uniform(image, size=301), expected, image)
 
 
-@pytest.mark.parametrize("shape", [(12, 12), (5, 6, 6)])
-@pytest.mark.parametrize("size", [3, 7])
-def test_median_takes_nan_for_the_largest(shape: tuple[int, ...], size: int) -> None:
-    rng = np.random.default_rng(0)
-    image = rng.random(shape).astype(np.float32)
-    image[rng.random(shape) < 0.4] = np.nan
-    radius = size // 2
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.pad(image, radius, mode="edge"), (size,) * image.ndim
-    ).reshape(*shape, -1)
-    expected = np.sort(windows, axis=-1)[..., windows.shape[-1] // 2]
-    np.testing.assert_array_equal(ops.median(image, size=size), expected)
+@pytest.mark.parametrize("size", [2, 0, 1003])
+def test_uniform_refuses_sizes_without_a_centre(size: int) -> None:
+    with pytest.raises(ConfigError, match=r"size must be (>= 1|<= 1001|odd), got"):
+        ops.uniform(smooth((4, 4)), size=size)
 
 
-@pytest.mark.parametrize("size", [2, 0, -3, 257])
-def test_median_refuses_sizes_without_a_centre(size: int) -> None:
-    with pytest.raises(ConfigError, match=r"size must be (>= 1|<= 255|odd), got"):
-        ops.median(smooth((4, 4)), size=size)
+def test_uniform_refuses_another_number_of_sizes() -> None:
+    with pytest.raises(ConfigError, match="size must be one number or 3, one per axis"):
+        ops.uniform(smooth((4, 4, 4)), size=(3, 3))
+
+
+def test_unsharp_mask_without_amount_is_the_image() -> None:
+    image = smooth((12, 9), "float32")
+    np.testing.assert_array_equal(ops.unsharp_mask(image, amount=0.0), image)
+
+
+def test_unsharp_mask_neither_wraps_nor_saturates() -> None:
+    image = np.zeros((1, 8), np.uint8)
+    image[:, 4:] = 255
+    result = ops.unsharp_mask(image, amount=2.0)
+    assert result.min() < -50
+    assert result.max() > 305
+
+
+def test_unsharp_mask_refuses_another_number_of_radii() -> None:
+    with pytest.raises(ConfigError, match="radius must be one number or 2, one per"):
+        ops.unsharp_mask(smooth((4, 4)), radius=(1.0, 1.0, 1.0))
 
 
 def test_filters_agree_on_a_real_image() -> None:
