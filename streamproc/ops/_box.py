@@ -76,12 +76,14 @@ def _mean(
     while across >> (bits + 1):
         bits += 1
     for y in range(height):
-        if y > 0:
-            _exchange(total, plane[rows[y + down - 1]], plane[rows[y - 1]])
+        target = out[y] if across == 1 else single[radius : radius + width]
+        if y == 0:
+            _scale(total, share, target)
+        else:
+            new, old = plane[rows[y + down - 1]], plane[rows[y - 1]]
+            _exchange(total, new, old, share, target)
         if across == 1:
-            _scale(total, share, out[y])
             continue
-        _scale(total, share, single[radius : radius + width])
         for x in range(radius):
             single[x] = single[radius + columns[x]]
             single[radius + width + x] = single[radius + columns[radius + width + x]]
@@ -110,9 +112,16 @@ def _add(total: Array, row: Array) -> None:
 
 
 @jit
-def _exchange(total: Array, new: Array, old: Array) -> None:
-    for x in range(total.size):
-        total[x] += total.dtype.type(new[x]) - total.dtype.type(old[x])
+def _exchange(total: Array, new: Array, old: Array, share: float, out: Array) -> None:
+    if total.itemsize == 4:
+        single = np.float32(share)
+        for x in range(total.size):
+            total[x] += total.dtype.type(new[x]) - total.dtype.type(old[x])
+            out[x] = np.float32(total[x]) * single
+    else:
+        for x in range(total.size):
+            total[x] += total.dtype.type(new[x]) - total.dtype.type(old[x])
+            out[x] = np.float32(total[x] * share)
 
 
 @jit
