@@ -7,6 +7,7 @@ import numpy as np
 
 from streamproc.errors import FrameError
 from streamproc.frame import Array, trailing_axes
+from streamproc.grid import Grid
 from streamproc.store.codecs import Chunk, Codec
 from streamproc.store.layout import ArrayLayout
 
@@ -37,7 +38,7 @@ class Encoder:
     ``path`` is the picture's place in the store, ``kind`` says how it is scaled down
     and which dtype it takes (labels uint32, masks uint8, images their own).
     ``count`` is the number of levels where it is given: label images have as many
-    as the image that they belong to.
+    as the image that they belong to. ``grid`` says where the pixels lie.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Encoder:
     pyramid: bool = True
     files: bool = False
     count: int | None = None
+    grid: Grid | None = None
 
     def __call__(self, pixels: Array, first_level: int = 0) -> Encoded:
         """Return the chunks of all levels from ``first_level`` on.

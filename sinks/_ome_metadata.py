@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamproc.frame import SourceInfo
+from streamproc.grid import Grid
 from streamproc.store.layout import ArrayLayout
 
 from ._encoder import Encoder
@@ -32,7 +33,7 @@ def image(
     layouts
         Of its levels, the full size first.
     info
-        Of the source, for frame rate and pixel size.
+        Of the source, for the frame rate.
     """
     ome: dict[str, Any] = {
         "version": VERSION,
@@ -46,13 +47,13 @@ def image(
 def _multiscale(
     encoder: Encoder, layouts: Sequence[ArrayLayout], info: SourceInfo
 ) -> dict[str, Any]:
-    sizes, letters = info.pixel_size_um, layouts[0].axes
+    grid, letters = encoder.grid or Grid.of(info), layouts[0].axes
     axes: list[dict[str, str]] = []
     for axis in "t" + letters:
         described = {"name": axis, "type": _TYPES[axis]}
         if axis == "t" and info.fps:
             described["unit"] = "second"
-        elif axis in sizes:
+        elif axis in grid.known:
             described["unit"] = "micrometer"
         axes.append(described)
     datasets = []
@@ -62,11 +63,13 @@ def _multiscale(
         shift = [0.0]
         for axis in letters:
             factor = 2**level if axis in "yx" else 1
-            pixel = float(sizes.get(axis, 1.0))
+            pixel = grid.size.get(axis, 1.0)
             scale.append(pixel * factor)
-            shift.append(pixel * (factor - 1) / 2)
+            # the mean of 2 x 2 lies between them, a label is one of them
+            between = pixel * (factor - 1) / 2 if encoder.kind == "image" else 0.0
+            shift.append(grid.origin.get(axis, 0.0) + between)
         steps: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if level and encoder.kind == "image":  # the mean of 2 x 2 lies between them
+        if any(shift):
             steps.append({"type": "translation", "translation": shift})
         path = str(level)
         datasets.append({"path": path, "coordinateTransformations": steps})

@@ -9,6 +9,7 @@ import numpy as np
 
 from streamproc.errors import ConfigError
 from streamproc.frame import SourceInfo
+from streamproc.grid import Grid
 from streamproc.store.chunks import ChunkRow
 from streamproc.store.codecs import Codec, check
 from streamproc.store.extent import Extent, read_json, write_json
@@ -92,7 +93,9 @@ class OmeZarr:
         with explained(path):
             self._begin()
 
-    def encoder(self, name: str, kind: PixelKind, axes: str) -> Encoder:
+    def encoder(
+        self, name: str, kind: PixelKind, axes: str, grid: Grid | None = None
+    ) -> Encoder:
         """Announce an output and return what makes its chunks.
 
         Parameters
@@ -104,6 +107,8 @@ class OmeZarr:
             image of the source.
         axes
             Of one frame, within ``"czyx"``.
+        grid
+            Where its pixels lie; by default where those of the source lie.
         """
         encoder = Encoder(
             name,
@@ -114,6 +119,7 @@ class OmeZarr:
             self._pyramid,
             self._files,
             None if kind == "image" else self._source.levels(self.info.shape),
+            grid or Grid.of(self.info),
         )
         self._encoders[name] = encoder
         return encoder

@@ -18,6 +18,7 @@ from .errors import ConfigError, nearest
 from .frame import SourceInfo
 from .fusion import joined
 from .graph import Graph, Step
+from .grid import Grid
 from .stage import Instruction, Output, Stage
 from .steps import Function
 from .window import Window
@@ -76,7 +77,9 @@ class Plan:
             for s in self.segments
         )
         steps = tuple(step if s.name == step.name else s for s in self.steps)
-        return replace(self, segments=segments, steps=steps)
+        grids = _grids(steps, info)
+        outputs = tuple(replace(o, grid=grids.get(o.step)) for o in self.outputs)
+        return replace(self, segments=segments, steps=steps, outputs=outputs)
 
     def without_order(self) -> "Plan":
         """Return what can be computed of a frame alone: the first segment."""
@@ -119,10 +122,13 @@ def make_plan(
     streamed = tuple(n for n, h in graph.handles.items() if h.is_streamed)
     goals = [*saved.values(), *wanted, *(graph.steps[name] for name in streamed)]
     steps = _needed(graph, goals)
-    axes = _axes(steps, info)
+    grids = _grids(steps, info)
+    axes = {name: grid.axes for name, grid in grids.items()}
     levels = _levels(steps)
     outputs = tuple(
-        Output(name, step.name, step.kind, axes.get(step.name, ""))
+        Output(
+            name, step.name, step.kind, axes.get(step.name, ""), grids.get(step.name)
+        )
         for name, step in saved.items()
     )
     segments: list[Segment] = []
@@ -280,53 +286,76 @@ def _call(step: Step, info: SourceInfo) -> dict[str, Any]:
     return {k: v for k, v in step.parameters.items() if k not in skip}
 
 
-def _axes(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, str]:
-    """Return the axes of every image-like step, checking what needs certain axes.
+def _grids(steps: tuple[Step, ...], info: SourceInfo) -> dict[str, Grid]:
+    """Return the grid of every image-like step, checking what needs certain axes.
 
-    A user's function may return other axes than it was given: behind one, axes are
-    those expected, and what does not fit fails frame by frame.
+    A user's function may return other axes and another shape than it was given:
+    behind one, grids are those expected, and what does not fit fails frame by frame.
     """
-    axes: dict[str, str] = {}
+    grids: dict[str, Grid] = {}
     free: set[str] = set()
     for step in steps:
         if step.role == "source":
-            axes[step.name] = info.axes
+            grids[step.name] = Grid.of(info)
             continue
         if step.operator == "map" or any(i.name in free for i in step.inputs[:1]):
             free.add(step.name)
         if step.kind in _SMALL:
             if step.name not in free:
-                if step.operator == "measure":
-                    _check_measured(step, axes)
-                elif _has_no_channels(step):
-                    _check_one_channel(step, axes)
+                _check_small(step, {n: g.axes for n, g in grids.items()})
             continue
-        given = next((axes[i.name] for i in step.inputs if i.name in axes), info.axes)
-        if step.operator == "project":
-            if "z" not in given and step.name not in free:
-                raise ConfigError(
-                    f"{step.name}: project needs a z axis, "
-                    f"{step.inputs[0].name!r} has axes {given!r}"
-                )
-            given = given.replace("z", "")
-        if step.operator == "flat_field" and step.inputs[0].role == "source":
-            _check_pictures(step, info)
-        if step.operator == "channel":
-            if "c" not in given and step.name not in free:
-                raise ConfigError(
-                    f"{step.name}: channel needs an axis c, "
-                    f"{step.inputs[0].name!r} has axes {given!r}"
-                )
-            number = _channel(step, info)
-            count = dict(zip(info.axes, info.shape, strict=True)).get("c")
-            if count is not None and number >= count and step.name not in free:
-                raise ConfigError(
-                    f"{step.name}: no channel {number} in the source; "
-                    f"it has {count}, from 0"
-                )
-            given = given.replace("c", "")
-        axes[step.name] = given
-    return axes
+        given = next((grids[i.name] for i in step.inputs if i.name in grids), None)
+        given = given or Grid.of(info)
+        try:
+            grids[step.name] = _grid(step, given, info)
+        except ConfigError:
+            if step.name not in free:
+                raise
+            grids[step.name] = given
+    return grids
+
+
+def _grid(step: Step, given: Grid, info: SourceInfo) -> Grid:
+    """Return where the pixels of a step's result lie.
+
+    Raises
+    ------
+    ConfigError
+        The step cannot run on such axes, or on so few pixels.
+    """
+    from .ops import OPERATORS
+
+    name = step.inputs[0].name
+    if step.operator == "channel":
+        if "c" not in given.axes:
+            raise ConfigError(
+                f"{step.name}: channel needs an axis c, "
+                f"{name!r} has axes {given.axes!r}"
+            )
+        number, count = _channel(step, info), given.length("c")
+        if number >= count:
+            raise ConfigError(
+                f"{step.name}: no channel {number} in the source; "
+                f"it has {count}, from 0"
+            )
+        return given.without("c")
+    if step.operator == "flat_field" and step.inputs[0].role == "source":
+        _check_pictures(step, info)
+    spec = OPERATORS.get(step.operator)
+    if spec is None or spec.grid is None:
+        return given
+    try:
+        return spec.grid(given, step.parameters)
+    except ConfigError as error:
+        raise ConfigError(f"{step.name}: {error}") from None
+
+
+def _check_small(step: Step, axes: Mapping[str, str]) -> None:
+    """Refuse channels where a table or a value has no place for them."""
+    if step.operator == "measure":
+        _check_measured(step, axes)
+    elif _has_no_channels(step):
+        _check_one_channel(step, axes)
 
 
 def _has_no_channels(step: Step) -> bool:

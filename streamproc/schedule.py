@@ -260,14 +260,20 @@ def _changed(plan: Plan, change: Change, info: SourceInfo) -> Plan:
 
 
 def _same_outputs(old: Plan, new: Plan, info: SourceInfo, change: Change) -> None:
-    """Refuse a value that changes the type or the columns of what is saved."""
+    """Refuse a value that changes type, columns, shape or place of what is saved."""
+    for was, now in zip(old.outputs, new.outputs, strict=True):
+        if was.grid != now.grid:
+            raise ConfigError(
+                f"{change.step}.{change.name}: {change.value!r} would change where the "
+                f"pixels of {was.name!r} lie midway; start a new run"
+            )
     for before, after in zip(old.segments, new.segments, strict=True):
         if before.stage is None or after.stage is None or before == after:
             continue
-        was, now = rehearse(before.stage, info), rehearse(after.stage, info)
+        then, later = rehearse(before.stage, info), rehearse(after.stage, info)
         for output in before.stage.outputs:
-            if output.step in was and _form(was, output.step) != _form(
-                now, output.step
+            if output.step in then and _form(then, output.step) != _form(
+                later, output.step
             ):
                 raise ConfigError(
                     f"{change.step}.{change.name}: {change.value!r} would change the "

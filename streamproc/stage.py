@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import FrameError, SourceError, one_line
+from .errors import ConfigError, FrameError, SourceError, one_line
 from .frame import Array, FrameRef, Kind, SourceInfo, trailing_axes
 from .fusion import by_rows, groups, joined
+from .grid import Grid
 from .table import Measurements
 from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
 
@@ -35,6 +36,8 @@ class Output:
     step: str
     kind: Kind
     axes: str
+    #: where its pixels lie; None for tables and values
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +346,7 @@ def rehearse(stage: Stage, info: SourceInfo) -> dict[str, Any]:
         if foreign or not set(instruction.inputs) <= set(values):
             continue
         windows = {instruction.name: noise.astype(np.float64)}
-        with suppress(FrameError):
+        # the frame of a rehearsal may be smaller than what a step cuts out
+        with suppress(ConfigError, FrameError):
             values[instruction.name] = run(instruction, values, windows)
     return values

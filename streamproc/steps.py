@@ -111,6 +111,8 @@ def build(
         _need_value(values, path)
     if operator == "flat_field":
         values = _fixed_files(values, path)
+    if "order" in values and inputs[0].kind in ("mask", "labels"):
+        _keep_values(values, inputs[0], path)
     kind = spec.gives or inputs[0].kind
     return Step(name, operator, kind, "parallel", inputs, values, spec.kernel)
 
@@ -128,6 +130,16 @@ def _fixed_files(values: dict[str, Any], path: str) -> dict[str, Any]:
         return located(values)
     except ConfigError as error:
         raise ConfigError(f"{path}.{error}") from None
+
+
+def _keep_values(values: dict[str, Any], given: Step, path: str) -> None:
+    """Take the nearest pixel of masks and labels: what lies between means nothing."""
+    if values["order"] not in (None, 0):
+        raise ConfigError(
+            f"{path}.order: {_WITH_ARTICLE[given.kind]} ({given.name!r}) cannot be "
+            f"interpolated, got order {values['order']}; leave it out, or give 0"
+        )
+    values["order"] = 0
 
 
 def _check_measure(

@@ -139,7 +139,9 @@ class Storage:
         encoders = {}
         # the store knows those of later segments too: a pass may have begun them
         for output in self._job.plan.images:
-            encoder = self.sink.encoder(output.name, output.kind, output.axes)
+            encoder = self.sink.encoder(
+                output.name, output.kind, output.axes, grid=output.grid
+            )
             if output.name == "source" and self._job.is_logged:
                 encoder = partial(encoder, first_level=1)
             encoders[output.name] = encoder

@@ -192,7 +192,7 @@ def test_volumes(tmp_path: Path, executor: str) -> None:
     assert "centroid_z" in result.tables["cells"]
     with pytest.raises(ConfigError, match=r"perimeter is for planes \(y, x\) only"):
         plan_of({"p": labels.measure(properties=["perimeter"])})
-    with pytest.raises(ConfigError, match="project needs a z axis, 'source' has axes"):
+    with pytest.raises(ConfigError, match="project needs a z axis, got axes 'yx'"):
         plan_of({"p": simulated().project()})
 
 

@@ -20,6 +20,14 @@ def block_sums(image: Array, factors: tuple[int, ...], dtype: type) -> Array:
     return out
 
 
+def block_squares(image: Array, mean: Array, factors: tuple[int, ...]) -> Array:
+    """Return the sum of squared distances from the mean of every block of a volume."""
+    out = np.zeros_like(mean)
+    depth, height, width = factors
+    _squares(image, mean, depth, height, width, out)
+    return out
+
+
 def block_ends(image: Array, factors: tuple[int, ...], largest: bool) -> Array:
     """Return the largest or the smallest of every whole block."""
     combine = np.maximum if largest else np.minimum
@@ -38,8 +46,31 @@ def _sums(image: Array, depth: int, height: int, width: int, out: Array) -> None
     for z in range(out.shape[0] * depth):
         for y in range(out.shape[1] * height):
             row, line = out[z // depth, y // height], image[z, y]
+            if width == 1:  # several at a time
+                for x in range(out.shape[2]):
+                    row[x] += line[x]
+                continue
             for x in range(out.shape[2]):
                 total = row[x]
                 for k in range(x * width, (x + 1) * width):
                     total += line[k]
+                row[x] = total
+
+
+@jit
+def _squares(
+    image: Array, mean: Array, depth: int, height: int, width: int, out: Array
+) -> None:
+    for z in range(out.shape[0] * depth):
+        for y in range(out.shape[1] * height):
+            row, line = out[z // depth, y // height], image[z, y]
+            middle = mean[z // depth, y // height]
+            if width == 1:
+                for x in range(out.shape[2]):
+                    row[x] += (line[x] - middle[x]) ** 2
+                continue
+            for x in range(out.shape[2]):
+                total = row[x]
+                for k in range(x * width, (x + 1) * width):
+                    total += (line[k] - middle[x]) ** 2
                 row[x] = total

@@ -115,6 +115,19 @@ def unrolled(order: int = 1, scaling: str = "linear") -> Any:
     return by_plane(oracle)
 
 
+def projected(method: str, axis: int = 0) -> Any:
+    """numpy's, in float64."""
+
+    def oracle(volume: Array) -> Array:
+        out = getattr(np, method)(wide(volume), axis=axis)
+        kept: Any = volume.dtype if method in ("max", "min") else np.float32
+        if method == "sum":
+            kept = np.uint64 if volume.dtype.kind == "u" else np.float64
+        return np.asarray(out, kept)
+
+    return oracle
+
+
 def labelled(shape: tuple[int, ...], dtype: str, seed: int) -> tuple[Array, ...]:
     """A label image."""
     labels, _ = ndimage.label(blobs(shape, seed))
@@ -225,5 +238,17 @@ CASES: tuple[Case, ...] = (
         bound=BOUND,
         ndims=(3,),
         smallest=2,
+    ),
+    *(
+        Case("project", projected(m), {"method": m}, bound=b, ndims=(3,))
+        for m, b in (("max", 0), ("min", 0), ("mean", 1e-6), ("std", 1e-6), ("sum", 0))
+    ),
+    Case("project", projected("max", 2), {"axis": "x"}, ndims=(3,)),
+    Case(
+        "project",
+        projected("mean", 1),
+        {"axis": "y", "method": "mean"},
+        bound=1e-6,
+        ndims=(3,),
     ),
 )
