@@ -120,7 +120,7 @@ def test_nan_stays_in_its_block() -> None:
     image = np.ones((4, 4), np.float32)
     image[0, 0] = np.nan
     for method in ("mean", "sum", "max", "min"):
-        binned = ops.binning(image, method=method)  # type: ignore[arg-type]  # a table of names
+        binned = ops.binning(image, method=method)
         assert np.isnan(binned).tolist() == [[True, False], [False, False]]
 
 
