@@ -98,7 +98,7 @@ def opening(
     shape: Shape = "disk",
     channel_axis: int | None = None,
 ) -> Array:
-    """Remove what is bright and narrower than the footprint.
+    """Remove bright objects that are narrower than the footprint.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def closing(
     shape: Shape = "disk",
     channel_axis: int | None = None,
 ) -> Array:
-    """Fill what is darker than its surroundings and narrower than the footprint.
+    """Fill dark gaps that are narrower than the footprint.
 
     Parameters
     ----------
