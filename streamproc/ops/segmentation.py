@@ -106,9 +106,9 @@ def watershed(
     else:
         where = _fitting(foreground(mask), plane.shape, "mask")
     if compactness > 0 or watershed_line:
-        from skimage import segmentation
+        from skimage.segmentation import watershed as flooded
 
-        basins = segmentation.watershed(
+        basins = flooded(  # type: ignore[no-untyped-call]  # has no types yet
             plane,
             begin.astype(np.int64),
             connectivity,

@@ -1,15 +1,27 @@
 """Labels and spots beside scikit-image and SciPy."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pytest
 from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
-from skimage import feature, measure, morphology, segmentation
+from skimage import feature as _feature
+from skimage import measure as _measure
+from skimage import morphology as _morphology
+from skimage import segmentation as _segmentation
 
 from streamproc import ops
 from tests.ops.cases import Case
 from tests.ops.pictures import Array, blobs, smooth
+
+#: scikit-image has no types yet.
+feature: Any = _feature
+measure: Any = _measure
+morphology: Any = _morphology
+segmentation: Any = _segmentation
 
 
 def distance_transform(mask: Array, **more: Any) -> Array:
@@ -82,6 +94,41 @@ def peaks(**parameters: Any) -> Callable[..., dict[str, Array]]:
     return oracle
 
 
+def spots(detect: Callable[..., Any], **parameters: Any) -> Callable[..., Any]:
+    """skimage.feature.blob_log or blob_dog as columns."""
+
+    def oracle(image: Array) -> dict[str, Array]:
+        found = detect(image, **parameters).astype(np.float64)
+        columns = {"label": np.arange(1, len(found) + 1)}
+        columns |= {a: found[:, i] for i, a in enumerate("zyx"[-image.ndim :])}
+        return columns | {"sigma": found[:, -1]}
+
+    return oracle
+
+
+def unit(shape: tuple[int, ...], dtype: str, seed: int) -> tuple[Array, ...]:
+    """An image that uses the range of its dtype, or 0 to 1."""
+    image = smooth(shape, "float64", seed) / 4001
+    if np.dtype(dtype).kind == "f":
+        return (image.astype(dtype),)
+    return ((image * np.iinfo(dtype).max).astype(dtype),)
+
+
+def located(**parameters: Any) -> Callable[[Array], dict[str, Array]]:
+    """trackpy.locate as columns."""
+
+    def oracle(image: Array) -> dict[str, Array]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trackpy: Any = pytest.importorskip("trackpy")
+            table: pd.DataFrame = trackpy.locate(image, **parameters)
+        names = [*"zyx"[-image.ndim :], *PARTICLE]
+        columns = {name: np.asarray(table.get(name, ()), float) for name in names}
+        return {"label": np.arange(1, len(table) + 1), **columns}
+
+    return oracle
+
+
 def relabelled(labels: Array) -> Array:
     """skimage.segmentation.relabel_sequential."""
     return np.asarray(segmentation.relabel_sequential(labels)[0])
@@ -93,6 +140,9 @@ def sparse(shape: tuple[int, ...], dtype: str, seed: int) -> tuple[Array, ...]:
     return (np.asarray(labels * 7 % 91, np.uint32),)
 
 
+PARTICLE = ("mass", "size", "ecc", "signal", "raw_mass", "ep")
+SCALES: dict[str, Any] = {"min_sigma": 1.5, "max_sigma": 5.0, "threshold": 0.02}
+LARGE: dict[str, Any] = {"diameter": 9, "invert": True, "minmass": 30.0}
 LABELS: dict[str, Any] = {"dtypes": ("uint32",)}
 
 CASES: tuple[Case, ...] = (
@@ -167,5 +217,56 @@ CASES: tuple[Case, ...] = (
             "num_peaks": 20,
         },
         "peak_local_max, 20 at a distance of 4",
+    ),
+    Case(
+        "blob_log",
+        spots(feature.blob_log, num_sigma=5, **SCALES),
+        {"num_sigma": 5, **SCALES},
+        "blob_log, 5 scales",
+        inputs=unit,
+    ),
+    Case(
+        "blob_log",
+        spots(
+            feature.blob_log,
+            max_sigma=4,
+            num_sigma=4,
+            threshold=None,
+            threshold_rel=0.1,
+            overlap=0.2,
+            log_scale=True,
+            exclude_border=2,
+        ),
+        {
+            "max_sigma": 4.0,
+            "num_sigma": 4,
+            "threshold": None,
+            "threshold_rel": 0.1,
+            "overlap": 0.2,
+            "log_scale": True,
+            "exclude_border": 2,
+        },
+        "blob_log, scales by logarithm",
+        inputs=unit,
+        timed=False,
+    ),
+    Case(
+        "blob_dog", spots(feature.blob_dog, **SCALES), SCALES, "blob_dog", inputs=unit
+    ),
+    Case(
+        "locate",
+        located(diameter=5),
+        {"diameter": 5},
+        "locate, diameter 5",
+        inputs=unit,
+        smallest=5,
+    ),
+    Case(
+        "locate",
+        located(**LARGE),
+        LARGE,
+        "locate, dark particles",
+        inputs=unit,
+        smallest=9,
     ),
 )
