@@ -79,7 +79,9 @@ def test_pipelines_run(pipeline: Path, recordings: Path) -> None:
     command = ["-m", "streamproc", "run", str(pipeline), "--to", "RUN"]
     done = run([*command, "--frames", "8"], recordings)
     assert done.returncode == 0, done.stderr
-    assert (recordings / "RUN" / "run.sqlite").exists()
+    # a batch has a run per image below, and an index
+    assert list((recordings / "RUN").glob("*.sqlite"))
+    assert list((recordings / "RUN").glob("**/run.sqlite"))
 
 
 def test_the_demo_is_a_pipeline_like_any_other() -> None:

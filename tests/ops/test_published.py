@@ -1,5 +1,6 @@
 """Results on published images, through the doors that users take."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -44,9 +45,14 @@ def figures(pairs: Iterable[tuple[Array, Array]]) -> tuple[float, float]:
 
 def test_nuclei_of_bbbc038(repository: Path, tmp_path: Path) -> None:
     folder = shared("bbbc038_a")
-    pipeline = repository / "examples" / "pipelines" / "touching_nuclei.yaml"
+    written = repository / "examples" / "pipelines" / "touching_nuclei.yaml"
+    text = written.read_text(encoding="utf-8")
+    assert "path: nuclei.tif" in text
+    images = json.dumps((folder / "*_img.png").as_posix())
+    pipeline = tmp_path / "nuclei.yaml"
+    pipeline.write_text(text.replace("nuclei.tif", images), encoding="utf-8")
     command = [sys.executable, "-m", "streamproc", "run", str(pipeline)]
-    command += ["--source", str(folder / "*_img.png"), "--to", str(tmp_path / "RUN")]
+    command += ["--to", str(tmp_path / "RUN")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     pairs = []
@@ -65,22 +71,24 @@ def test_nuclei_of_bbbc038(repository: Path, tmp_path: Path) -> None:
 
 
 def test_cells_of_another_tool(tmp_path: Path) -> None:
+    to = tmp_path / "RUN"
     folder = shared("cancer_migration")
     raw = sp.open(str(folder / "cancer_cell_migration_crop.tif"))
-    sp.run({"cells": raw.voronoi_otsu(spot_sigma=5.0, outline_sigma=2.0)}, tmp_path)
+    sp.run({"cells": raw.voronoi_otsu(spot_sigma=5.0, outline_sigma=2.0)}, to)
     name = "cancer_cell_migration_voronoi_otsu_labeling_crop.tif"
     peers = tifffile.imread(folder / name)
-    ours = whole(sp.load(tmp_path).labels["cells"])
+    ours = whole(sp.load(to).labels["cells"])
     overlap, error = figures(zip(ours, peers, strict=True))
     assert overlap >= 0.93
     assert error <= 1.54
 
 
 def test_spots_of_the_deep_field(tmp_path: Path) -> None:
+    to = tmp_path / "RUN"
     path = shared("hubble/hubble_deep_field.png")
     sizes: Mapping[str, Any] = {"max_sigma": 30.0, "num_sigma": 10, "threshold": 0.1}
-    sp.run({"spots": sp.open(str(path)).blob_log(**sizes)}, tmp_path)
-    spots = sp.load(tmp_path).tables["spots"]
+    sp.run({"spots": sp.open(str(path)).blob_log(**sizes)}, to)
+    spots = sp.load(to).tables["spots"]
     image = np.asarray(Image.open(path).convert("L"))
     expected = feature.blob_log(image, **sizes)
     assert abs(len(spots) - len(expected)) <= 0.02 * len(expected)
@@ -88,11 +96,12 @@ def test_spots_of_the_deep_field(tmp_path: Path) -> None:
 
 
 def test_colloids_of_trackpy(tmp_path: Path) -> None:
+    to = tmp_path / "RUN"
     folder = shared("bulk_water_a")
     raw = sp.open({"files": {"path": str(folder / "*.png"), "channel": 1}})
     found = raw.locate(diameter=11, minmass=20.0, invert=True)
-    sp.run({"colloids": found}, tmp_path)
-    table = sp.load(tmp_path).tables["colloids"]
+    sp.run({"colloids": found}, to)
+    table = sp.load(to).tables["colloids"]
     features = np.load(folder / "trackpy_oracle.npz")["features"]
     ours = table[["frame", "y", "x"]].to_numpy()
     assert len(np.unique(ours[:, 0])) == COLLOIDS
