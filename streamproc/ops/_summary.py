@@ -150,7 +150,8 @@ class Measured:
         if self.values.dtype.kind == "f":
             return float(self.values.sum(dtype=np.float64))
         # halves, because 64 bits would overflow
-        high, low = self.values >> 32, self.values & 0xFFFFFFFF
+        wide = self.values.astype(f"{self.values.dtype.kind}8", copy=False)
+        high, low = wide >> 32, wide & 0xFFFFFFFF
         return (int(high.sum(dtype=np.int64)) << 32) + int(low.sum(dtype=np.uint64))
 
     def entropy(self) -> float:

@@ -66,7 +66,10 @@ def test_other_shapes_and_numbers_are_refused() -> None:
         ops.compare_labels([[1]], [[1.5]])
     with pytest.raises(ConfigError, match=r"min_iou must be >= 0\.5, got 0\.4"):
         ops.compare_labels([[1]], [[1]], min_iou=0.4)
-    with pytest.raises(ConfigError, match="tables have no channel axis"):
-        ops.compare_labels(
-            np.ones((2, 3, 3), int), np.ones((2, 3, 3), int), channel_axis=0
-        )
+
+
+def test_channels_are_compared_one_by_one() -> None:
+    ones, twos = np.ones((2, 3, 3), int), np.zeros((2, 3, 3), int)
+    twos[0] = 1
+    found = ops.compare_labels(ones, twos, channel_axis=0)
+    assert (found["dice_c0"], found["dice_c1"], found["objects_a_c1"]) == (1, 0, 1)
