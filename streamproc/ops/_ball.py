@@ -19,6 +19,8 @@ def roll(image: Array, radius: int, step: int = 1) -> Array:
     # beside the image nothing holds the ball
     edge: Any = np.inf if dtype.kind == "f" else np.iinfo(dtype).max - deep.max()
     padded = np.pad(image.astype(dtype), reach, constant_values=edge)
+    if dtype.kind == "f":
+        padded[np.isnan(padded)] = edge
     out = np.full(image.shape, edge, dtype)
     volume = padded.reshape((-1, *padded.shape[-2:]))
     _roll(volume, rows, shifts, deep, reach, out.reshape((-1, *out.shape[-2:])))

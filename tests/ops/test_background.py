@@ -1,12 +1,17 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage import restoration as _restoration
 
 from streamproc import ops
 from streamproc.errors import ConfigError, FrameError
 from tests import oracles
 from tests.ops.pictures import BIG_ENDIAN, DTYPES, smooth
+
+restoration: Any = _restoration
 
 
 @settings(deadline=None)
@@ -45,6 +50,86 @@ def test_background_takes_frames_of_volumes() -> None:
     images = np.arange(4 * 3 * 2 * 2).reshape(4, 3, 2, 2)
     result = ops.background(images, window=2, every=2)
     np.testing.assert_array_equal(result, oracles.background(images, "mean", 2, 2))
+
+
+@settings(deadline=None)
+@given(
+    frames=st.integers(1, 60),
+    dtype=st.sampled_from(DTYPES + BIG_ENDIAN),
+    seed=st.integers(0, 9),
+)
+def test_median_frame_is_the_median_of_the_stack(
+    frames: int, dtype: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    signed = np.dtype(dtype).kind != "u"
+    numbers = rng.integers(-50 if signed else 0, 50, (frames, 7, 9))
+    images = (numbers * rng.choice([1, 2**20])).astype(dtype)
+    expected = np.median(images.astype(np.float64), axis=0)
+    np.testing.assert_array_equal(ops.median_frame(images), expected)
+
+
+def test_median_of_more_pixels_than_are_looked_at_together() -> None:
+    images = smooth((4, 90, 101), "float32")
+    expected = np.median(images.astype(np.float64), axis=0)
+    np.testing.assert_array_equal(ops.median_frame(images), expected)
+
+
+def test_median_has_no_place_for_nan() -> None:
+    images = np.array(smooth((3, 4, 5), "float32"))
+    images[1, 2, 3] = np.nan
+    found = ops.median_frame(images)
+    assert np.argwhere(np.isnan(found)).tolist() == [[2, 3]]
+
+
+def test_median_of_no_frame_is_refused() -> None:
+    with pytest.raises(FrameError, match="at least one readable frame, got none"):
+        ops.median_frame([])
+    with pytest.raises(FrameError, match=r"frame of shape \(2, 3\) does not fit a"):
+        ops.median_frame([np.zeros((2, 2)), np.zeros((2, 3))])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(30, 40), (6, 9, 11)])
+def test_rolling_ball_of_every_dtype(dtype: str, shape: tuple[int, ...]) -> None:
+    image = smooth(shape, dtype).copy()
+    if np.dtype(dtype).kind == "i":
+        image -= 100
+    if dtype == "uint16":
+        image += 65535 - image.max()  # no room above
+    for radius in (1, 4, 50):
+        expected = restoration.rolling_ball(image, radius=radius, workers=1)
+        found = ops.rolling_ball(image, radius=radius)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_nothing_holds_a_ball_where_nothing_is_known() -> None:
+    image = np.array(smooth((20, 20), "float32"))
+    image[5:8, 5:8] = np.nan
+    found = ops.rolling_ball(image, radius=4)
+    expected = restoration.rolling_ball(image, radius=4, nansafe=False, workers=1)
+    known = ~np.isnan(image)
+    np.testing.assert_array_equal(found[known], expected[known])
+
+
+def test_downscale_is_near_and_never_above() -> None:
+    image = smooth((128, 160), "uint16") // 8
+    yy, xx = np.mgrid[:128, :160]
+    lit = (image + 300 + 2 * xx + yy).astype(np.uint16)
+    exact = ops.rolling_ball(lit, radius=50).astype(float)
+    near = ops.rolling_ball(lit, radius=50, downscale=4).astype(float)
+    assert (near <= lit).all()
+    assert np.abs(near - exact).mean() < 0.03 * np.ptp(lit)
+    assert ops.rolling_ball(lit, radius=2, downscale=4).shape == lit.shape
+
+
+def test_background_by_rolling_ball() -> None:
+    image = smooth((30, 40))
+    found = ops.background(image, method="rolling_ball", radius=6)
+    np.testing.assert_array_equal(found, image - ops.rolling_ball(image, radius=6))
+    with pytest.raises(ConfigError, match="radius must be >= 1, got 0"):
+        ops.rolling_ball(image, radius=0)
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (4, 9, 8)])

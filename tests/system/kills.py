@@ -117,13 +117,21 @@ class Case:
                 "nuclei": {"label": {}, "of": "opened"},
                 "cells": {"measure": measured, "of": "nuclei"},
                 "count": {"running_count": {}, "of": "cells"},
+                "start": {"reference": "first", "of": "source"},
+                "before": {"reference": "previous", "of": "source"},
+                "moved": {
+                    "phase_cross_correlation": {"upsample_factor": 4},
+                    "of": ["source", "before"],
+                },
+                "drift": {"running_sum": {}, "of": "moved"},
+                "fixed": {"shift": {"order": 1}, "of": ["start", "drift"]},
                 "dim": {"median": 3, "of": "source"},
                 "level": {
                     "map": {"function": "tests.functions:level", "kind": "value"},
                     "of": "dim",
                 },
             },
-            "save": [*self.raw, "flat", "nuclei", "cells", "count", "level"],
+            "save": [*self.raw, "flat", "fixed", "nuclei", "cells", "count", "level"],
             "executor": EXECUTORS[self.executor],
             "store": {
                 "images": self.images,
