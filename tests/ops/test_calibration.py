@@ -25,9 +25,16 @@ def written(folder: Path, shape: tuple[int, int] = (32, 32)) -> tuple[str, str]:
     return str(folder / "flat.tif"), str(folder / "dark.png")
 
 
+def gray(path: str) -> Array:
+    """Read a picture as it is."""
+    image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    return image
+
+
 def corrected(image: Array, flat: str, dark: str) -> Array:
     """The formula, in float64."""
-    below = cv2.imread(dark, cv2.IMREAD_UNCHANGED).astype(float)
+    below = gray(dark).astype(float)
     light = tifffile.imread(flat).astype(float).mean(axis=0) - below
     gain = light.mean() / light
     return np.asarray((image - below) * gain, np.float32)
@@ -43,7 +50,7 @@ def test_flat_field_is_its_formula(
     found = ops.flat_field(image, flat=flat, dark=dark)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, corrected(image, flat, dark))
-    below = cv2.imread(dark, cv2.IMREAD_UNCHANGED)
+    below = gray(dark)
     np.testing.assert_array_equal(
         ops.flat_field(image, dark=dark), image.astype(np.float32) - below
     )

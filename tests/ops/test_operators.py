@@ -13,6 +13,8 @@ from tests.ops.pictures import Array, blobs, smooth
 SUPPORTED = sorted(ops.OPERATORS)
 #: of (y, x) or (z, y, x)
 SPATIAL = [name for name in SUPPORTED if name != "channel"]
+#: of (t, y, x) or more
+STACKS = ("background", "reference")
 #: they give no array
 SMALL = {n for n in SUPPORTED if ops.OPERATORS[n].gives in ("table", "value")}
 #: they need more axes than a plane has

@@ -72,33 +72,33 @@ def test_a_shift_has_a_number_for_each_axis() -> None:
     ]
     for bad in wrong:
         with pytest.raises(FrameError, match=rule):
-            ops.shift(image, bad)
+            ops.apply_shift(image, bad)
     with pytest.raises(ConfigError, match="order must be one of 0, 1 or 3, got 2"):
-        ops.shift(image, (0, 0), order=2)  # type: ignore[arg-type]  # the mistake
+        ops.apply_shift(image, (0, 0), order=2)  # type: ignore[arg-type]  # the mistake
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float64", ">u2"])
 def test_shifts_keep_what_they_do_not_move(order: Any, dtype: str) -> None:
     image = smooth((8, 9), "uint8").astype(dtype)
-    same = ops.shift(image, (0, 0), order=order)
+    same = ops.apply_shift(image, (0, 0), order=order)
     assert same.dtype == (np.dtype(dtype).newbyteorder("=") if order == 0 else "f4")
     np.testing.assert_allclose(same, image, rtol=1e-6, atol=1e-4)
 
 
 def test_beyond_the_border_is_cval() -> None:
     image = np.full((4, 5), 7, np.uint8)
-    moved = ops.shift(image, {"dy": 1, "dx": 0}, order=1, cval=2)
+    moved = ops.apply_shift(image, {"dy": 1, "dx": 0}, order=1, cval=2)
     assert moved.tolist() == [[2] * 5, *[[7] * 5] * 3]
-    assert (ops.shift(image, (99, 0), order=1, cval=-1) == -1).all()
-    assert (ops.shift(image, (99, 0), order=1, mode="nearest") == 7).all()
+    assert (ops.apply_shift(image, (99, 0), order=1, cval=-1) == -1).all()
+    assert (ops.apply_shift(image, (99, 0), order=1, mode="nearest") == 7).all()
 
 
 def test_channels_move_alike_or_each_by_itself() -> None:
     image = np.stack([smooth((12, 14), seed=n) for n in range(2)])
-    moved = ops.shift(image, (1, -2), order=1, channel_axis=0)
+    moved = ops.apply_shift(image, (1, -2), order=1, channel_axis=0)
     for channel, alone in zip(moved, image, strict=True):
-        np.testing.assert_array_equal(channel, ops.shift(alone, (1, -2), order=1))
+        np.testing.assert_array_equal(channel, ops.apply_shift(alone, (1, -2), order=1))
     with pytest.raises(ConfigError, match="tables have no channel axis: choose one"):
         ops.phase_cross_correlation(image, image, channel_axis=0)
 

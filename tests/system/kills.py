@@ -124,7 +124,7 @@ class Case:
                     "of": ["source", "before"],
                 },
                 "drift": {"running_sum": {}, "of": "moved"},
-                "fixed": {"shift": {"order": 1}, "of": ["start", "drift"]},
+                "fixed": {"apply_shift": {"order": 1}, "of": ["start", "drift"]},
                 "dim": {"median": 3, "of": "source"},
                 "level": {
                     "map": {"function": "tests.functions:level", "kind": "value"},
