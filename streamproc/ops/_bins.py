@@ -28,8 +28,7 @@ def _of_real(
     elif not (np.isfinite(low) and np.isfinite(high)):
         flat = flat[np.isfinite(flat)]
     edges = np.histogram_bin_edges(flat, bins, limits)
-    counts = np.zeros((2, bins), np.int64)
     with np.errstate(over="ignore"):
         scale = flat.dtype.type(bins / (float(edges[-1]) - float(edges[0])))
-    count_real(flat, edges.astype(flat.dtype), scale, counts)
-    return counts.sum(axis=0), edges.astype(np.float64)
+    counts = count_real(flat, edges.astype(flat.dtype), scale)
+    return counts, edges.astype(np.float64)
