@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import psutil
@@ -28,44 +28,14 @@ from streamproc.store.shards import ShardWriter
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks import peers
 from tests.benchmarks.analysis import Recording, make_recording
+from tests.benchmarks.chain import bench_chain
 from tests.benchmarks.contest import bench_peers
 from tests.benchmarks.live import bench_live
+from tests.benchmarks.memory import Memory
 from tests.benchmarks.operators import bench_operators
 from tests.benchmarks.scaling import bench_scaling, bench_tasks
 
 Result = dict[str, float]
-
-
-class Memory:
-    """A recording in memory: one frame, again and again."""
-
-    suffixes: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, frames: int, pixels: NDArray[Any]) -> None:
-        self._frame = sp.Frame(pixels, 0)
-        self.info = sp.SourceInfo(
-            shape=pixels.shape,
-            dtype=pixels.dtype,
-            axes="yx",
-            identity="memory",
-            frames=frames,
-            random_access=True,
-        )
-
-    def frames(self, start: int = 0) -> Iterator[sp.Frame]:
-        """Yield the frame."""
-        for _ in range(start, self.info.frames or 0):
-            yield self._frame
-
-    def read(self, index: int) -> sp.Frame:
-        """Return the frame."""
-        return self._frame
-
-    def stop(self) -> None:
-        """Nothing to stop."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def nothing(image: NDArray[Any]) -> NDArray[Any]:
@@ -129,7 +99,7 @@ def rounds(
     }
 
 
-def bench_pipeline(root: Path, frames: int, side: int, n: int) -> None:
+def bench_executors(root: Path, frames: int, side: int, n: int) -> None:
     """Compare our operators on executors with OpenCV by hand."""
     movie = make_recording(root / f"movie{side}.zarr", frames, side)
     workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
@@ -143,7 +113,7 @@ def bench_pipeline(root: Path, frames: int, side: int, n: int) -> None:
     }
     main_job(movie, root / "warm", "inline", True)
     found = rounds(contestants, frames, n, root)
-    print(f"\npipeline, {frames} frames of {side}² uint16, median of {n} rounds")
+    print(f"\nexecutors, {frames} frames of {side}² uint16, median of {n} rounds")
     for name, result in found.items():
         print(f"  {name:22s} {result['fps']:8.1f} fps  {result['cpu_ms']:6.2f} ms CPU")
     ratio = found["threads"]["fps"] / found["inline"]["fps"]
@@ -250,10 +220,18 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="operators: write the table here")
     parser.add_argument("--folder", type=Path, default=None)
     given = parser.parse_args()
-    chosen = given.what or ["pipeline", "engine", "writing", "gil", "memory"]
+    chosen = given.what or [
+        "pipeline",
+        "executors",
+        "engine",
+        "writing",
+        "gil",
+        "memory",
+    ]
     n, frames, side = given.rounds, given.frames, given.side
     benches: dict[str, Callable[[Path], object]] = {
-        "pipeline": lambda root: bench_pipeline(root, frames, side, n),
+        "pipeline": lambda root: bench_chain(side, n),
+        "executors": lambda root: bench_executors(root, frames, side, n),
         "engine": lambda root: bench_engine(root, frames * 50, n),
         "writing": lambda root: bench_writing(root, frames // 2, n),
         "gil": lambda root: bench_gil(root, frames // 2, n),

@@ -22,6 +22,8 @@ PLANE, VOLUME = (1024, 1024), (16, 256, 256)
 DTYPES = ("uint16", "float32")
 #: CPU seconds that all rounds of one oracle may take, and one measurement at least.
 PATIENCE, SHORTEST = 5.0, 0.005
+#: How far numbers of a table may be apart, as a share of the largest in the column.
+COLUMNS = 1e-5
 #: Slower than this many times the oracle is never all right.
 FLOOR = 0.9
 
@@ -46,6 +48,12 @@ class Timed:
         return self.oracle / self.ours
 
     @property
+    def bound(self) -> float:
+        """How far it may be from the oracle: columns of numbers to five digits."""
+        gives = ops.OPERATORS[self.case.operator].gives
+        return COLUMNS if gives in ("table", "value") else self.case.bound
+
+    @property
     def agreement(self) -> str:
         """In words."""
         return "equal" if not self.apart else f"{self.apart:.1e}"
@@ -53,7 +61,7 @@ class Timed:
     @property
     def mark(self) -> str:
         """What is wrong with it: less than asked, slower than the oracle, too far."""
-        marks = "≠" if self.apart > self.case.bound else ""
+        marks = "≠" if self.apart > self.bound else ""
         if self.ratio < FLOOR:
             return f"{marks}!!"
         return f"{marks}!" if self.ratio < self.case.asked else marks
@@ -224,7 +232,8 @@ def _apart(ours: Any, theirs: Any, scale: Any) -> float:
         return float("inf")
     if np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f"):
         return 0.0
-    difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
     largest = float(np.nanmax(np.abs(np.asarray(scale, np.float64)), initial=0.0))
     return float(np.nanmax(difference)) / (largest or 1.0)
 

@@ -35,7 +35,7 @@ def measure(repository: Path, folder: Path, *arguments: str) -> str:
 def test_benchmarks_run_and_print_their_figures(
     tmp_path: Path, repository: Path
 ) -> None:
-    chosen = ("pipeline", "engine", "writing", "gil")
+    chosen = ("executors", "engine", "writing", "gil")
     told = measure(repository, tmp_path, *chosen, "--frames", "10", "--side", "128")
     for name in ("plain loop", r"Pool\(\d+\)", "inline", "threads, background"):
         assert re.search(rf"^  {name} +\d+\.\d fps +\d", told, re.M), name
@@ -83,3 +83,35 @@ def test_scaling_is_measured(tmp_path: Path, repository: Path) -> None:
     assert len(re.findall(r"^ +\d+ +\d+ +\d+ +\d\.\d\d", told, re.M)) == 4
     marks = re.findall(r"^ +(\d+) +\d+\.\d MB$", told, re.M)
     assert marks == ["30", "90", "300"]
+
+
+def test_the_whole_pipeline_is_compared(tmp_path: Path, repository: Path) -> None:
+    told = measure(repository, tmp_path, "pipeline", "--side", "256")
+    parts = told.split("whole pipeline, 256² uint16")[1:]
+    assert len(parts) == 2, "without background, and with"
+    for name in ("scipy, scikit-image", "ours, plain functions", "ours, one stage"):
+        for part in parts:
+            assert re.search(rf"^  {name} +\d+\.\d\d ms +\d+\.\dx", part, re.M), name
+    assert re.search(r"^  OpenCV +\d+\.\d\d ms .* \d+ objects, ", parts[0], re.M)
+    assert re.search(r"one stage / OpenCV \d+\.\d \(asked: 3\)", parts[0])
+    assert re.search(r"one stage / scipy.* \(asked: 11\)", parts[1])
+    assert len(re.findall(r"two threads / one \d\.\d\d", told)) == 2
+
+
+def test_operators_are_timed_beside_their_oracles(
+    tmp_path: Path, repository: Path
+) -> None:
+    page = tmp_path.parent / f"{tmp_path.name}.md"
+    told = measure(
+        *(repository, tmp_path, "operators", "--markdown", str(page)),
+        *("--only", "clip", "compare_labels"),
+    )
+    row = r" +\S+ +\d+\.\d{3} +\d+\.\d\d +[\d.]+ +0\.9"
+    for title in (r"clip min 20, max 200 +uint16", r"compare_labels +labels"):
+        assert re.search(rf"^{title}{row}", told, re.M), told
+    assert "compare_labels, 3,000 objects" in told
+    assert "farther from the oracle than said: none" in told
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert lines[2].startswith("| operator | equals | agreement | uint16 | ratio |")
+    (clip,) = (line for line in lines if line.startswith("| clip"))
+    assert re.search(r"\| equal \| [\d.]+ ms \| [\d.]+× \| [\d.]+ ms \|", clip)
