@@ -273,10 +273,7 @@ class Image(Handle):
         shape: Literal["disk", "box"] = "disk",
         name: str | None = None,
     ) -> "Image":
-        """Fill what is darker than its surroundings and narrower than the footprint.
-
-        See `ops.closing`.
-        """
+        """Fill dark gaps that are narrower than the footprint. See `ops.closing`."""
         given: dict[str, Any] = {"radius": radius, "shape": shape}
         made: Image = self._add("closing", given, name)
         return made
@@ -687,7 +684,10 @@ class Image(Handle):
         shape: Literal["disk", "box"] = "disk",
         name: str | None = None,
     ) -> "Image":
-        """Remove what is bright and narrower than the footprint. See `ops.opening`."""
+        """Remove bright objects that are narrower than the footprint.
+
+        See `ops.opening`.
+        """
         given: dict[str, Any] = {"radius": radius, "shape": shape}
         made: Image = self._add("opening", given, name)
         return made
@@ -761,10 +761,10 @@ class Image(Handle):
         self,
         method: Literal["max", "mean", "min", "sum", "std"] = "max",
         *,
-        axis: Literal["z"] = "z",
+        axis: Literal["z", "y", "x"] = "z",
         name: str | None = None,
     ) -> "Image":
-        """Project a volume along z. See `ops.project`."""
+        """Project a volume along an axis. See `ops.project`."""
         given: dict[str, Any] = {"method": method, "axis": axis}
         made: Image = self._add("project", given, name)
         return made

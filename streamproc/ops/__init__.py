@@ -18,8 +18,6 @@ from .background import (
 from .binary import binary_closing, binary_dilation, binary_erosion, binary_opening
 from .blobs import blob_dog, blob_log
 from .calibration import bleach_correction, flat_field
-from .background import background, mean_frame, subtract_background
-from .blobs import blob_dog, blob_log
 from .channels import channel
 from .cleaning import clear_border, fill_holes, remove_small_holes
 from .comparison import compare_labels
@@ -31,8 +29,6 @@ from .edges import gaussian_laplace, gradient_magnitude, laplace, prewitt, sobel
 from .filters import difference_of_gaussians, gaussian, uniform, unsharp_mask
 from .forms import convex_hull_image, convex_hull_object, skeletonize
 from .fourier import fourier_gaussian, fourier_shift, fourier_uniform
-from .distances import distance_transform, expand_labels
-from .filters import difference_of_gaussians, gaussian, median
 from .geometry import flip, rot90
 from .intensity import adjust_gamma, clip, invert, rescale_intensity
 from .labeling import label, remove_small_objects
@@ -93,8 +89,6 @@ __all__ = [
     "divide",
     "drift_correct",
     "erosion",
-    "distance_transform",
-    "divide",
     "expand_labels",
     "fill_holes",
     "find_boundaries",
@@ -105,8 +99,6 @@ __all__ = [
     "fourier_gaussian",
     "fourier_shift",
     "fourier_uniform",
-    "flip",
-    "focus",
     "gaussian",
     "gaussian_laplace",
     "gradient_magnitude",
@@ -138,9 +130,6 @@ __all__ = [
     "reference",
     "relabel_sequential",
     "remove_small_holes",
-    "peak_local_max",
-    "project",
-    "relabel_sequential",
     "remove_small_objects",
     "rescale_intensity",
     "resize",
@@ -160,8 +149,6 @@ __all__ = [
     "uniform",
     "unsharp_mask",
     "voronoi_otsu",
-    "voronoi_otsu",
-    "warm",
     "warp_polar",
     "watershed",
     "white_tophat",

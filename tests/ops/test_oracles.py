@@ -81,3 +81,12 @@ def test_it_equals_its_oracle_where_pixels_are_nan(case: Case) -> None:
         holed: Array = np.array(image)
         holed[np.random.default_rng(0).random(image.shape) < 0.1] = np.nan
         agree(case, (holed, *others))
+
+
+def _lacking() -> list[Any]:
+    return sorted(set(ops.OPERATORS) - {case.operator for case in CASES})
+
+
+def test_every_operator_has_an_oracle() -> None:
+    assert not _lacking()
+    assert not [name for name, spec in ops.OPERATORS.items() if not spec.oracle]
