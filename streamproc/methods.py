@@ -411,7 +411,7 @@ class Image(Handle):
         reference: "Image",
         *,
         upsample_factor: int = 10,
-        normalization: Literal["phase"] | None = None,
+        normalization: Literal["phase"] | None = "phase",
         order: Literal[0, 1, 3] = 1,
         mode: Literal["constant", "nearest"] = "constant",
         cval: float = 0.0,

@@ -100,10 +100,11 @@ def phase_cross_correlation(
         The shift is found to ``1 / upsample_factor`` pixels.
     normalization
         ``phase``: all spatial frequencies count as much, whatever the light. None: as
-        much as they are strong, which bears noise and blur better, and is drawn to 0
-        by what does not move (a pattern of the lamp: see `flat_field`).
+        much as they are strong. It finds parts of a pixel better in smooth, noisy
+        pictures, and is drawn to 0 by large bright areas that the border cuts, and by
+        what does not move (a pattern of the lamp: see `flat_field`).
     channel_axis
-        Not supported: choose one channel.
+        Axis of channels; each is measured on its own: ``dy_c0``, ``dx_c0`` ….
 
     Returns
     -------
@@ -201,7 +202,7 @@ def drift_correct(
     reference: ArrayLike,
     *,
     upsample_factor: Upsampling = 10,
-    normalization: Literal["phase"] | None = None,
+    normalization: Literal["phase"] | None = "phase",
     order: Literal[0, 1, 3] = 1,
     mode: Mode = "constant",
     cval: float = 0.0,
@@ -216,8 +217,7 @@ def drift_correct(
     reference
         Of the same shape: what it is laid over, in a run a `reference` step.
     upsample_factor, normalization
-        As of `phase_cross_correlation`, which measures how far it has moved; here not
-        normalized by default: in smooth pictures, parts of a pixel are found better.
+        As of `phase_cross_correlation`, which measures how far it has moved.
     order, mode, cval
         As of `apply_shift`, which moves it back.
     channel_axis

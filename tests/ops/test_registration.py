@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no type
 
 from streamproc import ops
 from streamproc.errors import ConfigError, FrameError
-from tests.ops.pictures import smooth
+from tests.ops.pictures import shared, smooth
 
 
 @given(
@@ -39,6 +40,24 @@ def test_parts_of_a_pixel_are_found_in_volumes() -> None:
     )
     assert list(found) == ["dz", "dy", "dx"]
     np.testing.assert_allclose([*found.values()], [-0.5, 1.25, -2.0], atol=0.011)
+
+
+@pytest.mark.parametrize(
+    "name", ["bulk_water_a/bulk_water_000.png", "hubble/hubble_deep_field.png"]
+)
+@pytest.mark.parametrize("normalization", ["phase", None])
+def test_real_pictures_seen_from_elsewhere(name: str, normalization: Any) -> None:
+    """What leaves at one border is not what comes in at the other."""
+    picture = cv2.imread(str(shared(name)), cv2.IMREAD_GRAYSCALE)
+    assert picture is not None
+    reference = picture[40:-40, 40:-40]
+    height, width = reference.shape
+    for dy, dx in ((3, -5), (11, 8), (-20, 13)):
+        seen = picture[40 + dy :, 40 + dx :][:height, :width]
+        found = ops.phase_cross_correlation(
+            seen, reference, upsample_factor=10, normalization=normalization
+        )
+        assert found == {"dy": dy, "dx": dx}
 
 
 def test_one_row_does_not_move_across() -> None:
@@ -99,8 +118,9 @@ def test_channels_move_alike_or_each_by_itself() -> None:
     moved = ops.apply_shift(image, (1, -2), order=1, channel_axis=0)
     for channel, alone in zip(moved, image, strict=True):
         np.testing.assert_array_equal(channel, ops.apply_shift(alone, (1, -2), order=1))
-    with pytest.raises(ConfigError, match="tables have no channel axis: choose one"):
-        ops.phase_cross_correlation(image, image, channel_axis=0)
+    rolled = np.roll(image, (1, -2), (1, 2))
+    found = ops.phase_cross_correlation(rolled, image, channel_axis=0)
+    assert found == {"dy_c0": -1.0, "dx_c0": 2.0, "dy_c1": -1.0, "dx_c1": 2.0}
 
 
 def test_references_of_a_stack() -> None:

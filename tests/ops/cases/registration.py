@@ -58,7 +58,7 @@ def moved(order: int, mode: str = "constant") -> Callable[..., Array]:
 
 def laid(image: Array, reference: Array) -> Array:
     """Return both in turn."""
-    offset = correlation(10, None)(image, reference)
+    offset = correlation(10)(image, reference)
     return moved(1)(image, offset)
 
 
