@@ -283,8 +283,9 @@ class _Walk:
         )
         background.compute()
         value = run(instruction, self._values, {instruction.name: background.get()})
-        first, last = sorted((refs[0].frame, refs[-1].frame))
-        return value, f"{noun(window.method)} of frames {first} to {last}"
+        if noun(window.method) == "reference":
+            return value, f"frame {usable[0].frame}"
+        return value, f"background of frames {refs[0].frame} to {refs[-1].frame}"
 
     def _ordered(self, step: Step) -> tuple[Any, str | None]:
         assert step.ordered is not None

@@ -158,6 +158,15 @@ def test_they_act_on_the_source(tmp_path: Path) -> None:
         smooth.reference()
 
 
+def test_a_preview_tells_the_reference() -> None:
+    stack = noise(12)
+    taken: dict[Any, int] = {"first": 0, "previous": 4}
+    for frame, number in taken.items():
+        seen = sp.open(Arrays(stack)).reference(frame).preview(5)
+        assert f"frame {number}, " in str(seen)
+        assert np.array_equal(seen.values["reference"], stack[number])
+
+
 def test_a_shift_of_channels_is_measured_in_one(tmp_path: Path) -> None:
     raw = sp.open(Arrays(np.stack([drifting()] * 2, axis=1), "cyx"))
     found = raw.phase_cross_correlation(raw.reference())
