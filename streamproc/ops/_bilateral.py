@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ..frame import Array
 from ._jit import jit
+from ._pixels import single
 
 #: exp(-x) for x above this is taken for exp(-x) here: less than 1e-13.
 _FARTHEST = np.float32(30.0)
@@ -14,7 +15,7 @@ def bilateral_mean(
     image: Array, radius: int, sigma_color: float, sigma_spatial: float
 ) -> NDArray[np.float32]:
     """Return the weighed mean over ``2 * radius + 1`` pixels per axis; mirrored."""
-    padded = np.pad(image.astype(np.float32, copy=False), radius, mode="symmetric")
+    padded = np.pad(single(image), radius, mode="symmetric")
     x = np.arange(-radius, radius + 1)
     near = np.exp(-0.5 * (x / sigma_spatial) ** 2)
     space = near[:, None] * near

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ..frame import Array
 from ._jit import jit
+from ._pixels import single
 from ._separable import correlated
 
 #: Of a volume's planes seen as lines, so many columns are summed at a time.
@@ -34,7 +35,7 @@ def box_mean(image: Array, sizes: tuple[int, ...]) -> NDArray[np.float32]:
     if not finite:
         # a running sum never forgets NaN or infinity: weigh each window anew
         weights = [np.full(s, 1 / s, np.float32) for s in sizes]
-        return correlated(image.astype(np.float32), weights)
+        return correlated(single(image), weights)
     return out
 
 
@@ -94,9 +95,9 @@ def _mean(
             valid = columns.size - 2 * length + 1 - odd
             target = out[y] if bit == 0 else there
             if odd:
-                _join_three(here, here[length:], single[2 * length :], valid, target)
+                join_three(here, here[length:], single[2 * length :], valid, target)
             else:
-                _join(here, here[length:], valid, target)
+                join(here, here[length:], valid, target)
             here, there = there, here
             length = 2 * length + odd
     finite = True
@@ -136,12 +137,12 @@ def _scale(total: Array, share: float, out: Array) -> None:
 
 
 @jit
-def _join(a: Array, b: Array, count: int, out: Array) -> None:
+def join(a: Array, b: Array, count: int, out: Array) -> None:
     for x in range(count):
         out[x] = a[x] + b[x]
 
 
 @jit
-def _join_three(a: Array, b: Array, c: Array, count: int, out: Array) -> None:
+def join_three(a: Array, b: Array, c: Array, count: int, out: Array) -> None:
     for x in range(count):
         out[x] = a[x] + b[x] + c[x]

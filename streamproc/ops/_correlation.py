@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ..frame import Array
 from ._jit import jit
+from ._pixels import single
 
 
 def weighed(
@@ -17,7 +18,7 @@ def weighed(
     around = [
         (c, length - 1 - c) for c, length in zip(centre, weights.shape, strict=True)
     ]
-    padded = np.pad(image.astype(np.float32, copy=False), around, mode="symmetric")
+    padded = np.pad(single(image), around, mode="symmetric")
     offsets = np.argwhere(weights != 0)
     values = weights[tuple(offsets.T)]
     if image.ndim == 2:

@@ -5,12 +5,13 @@ from numpy.typing import NDArray
 
 from ..frame import Array
 from ._jit import jit
+from ._pixels import single
 
 
 def second_differences(image: Array) -> NDArray[np.float32]:
     """Return the sum over axes of next + previous - 2 x pixel; borders mirrored."""
     if image.dtype.name not in ("uint8", "uint16", "float32"):
-        image = image.astype(np.float32)
+        image = single(image)
     out: NDArray[np.float32] = np.empty(image.shape, np.float32)
     volume = image.reshape(-1, *image.shape[-2:])
     _differ(volume, image.ndim == 3, out.reshape(volume.shape))

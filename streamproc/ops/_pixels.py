@@ -64,6 +64,12 @@ def _usual(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.newbyteorder("=")
 
 
+def single(image: Array) -> NDArray[np.float32]:
+    """Return pixels as float32, uncopied if they are; beyond its range: infinite."""
+    with np.errstate(over="ignore"):
+        return image.astype(np.float32, copy=False)
+
+
 def foreground(mask: ArrayLike, name: str = "mask") -> NDArray[np.uint8]:
     """Return a new mask, uint8, 1 wherever ``mask`` is not 0."""
     return as_mask(np.not_equal(pixels(mask, name), 0))

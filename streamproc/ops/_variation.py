@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ..frame import Array
 from ._jit import jit
+from ._pixels import single
 
 
 def least_variation(
@@ -16,7 +17,7 @@ def least_variation(
     first cost.
     """
     ndim = image.ndim
-    floats = image.astype(np.float32, copy=False)
+    floats = single(image)
     volume = floats.reshape(-1, *image.shape[-2:])
     out: NDArray[np.float32] = volume.copy()
     flow = np.zeros((ndim, *volume.shape), np.float32)

@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from ..frame import Array
 from ._laplace import second_differences
 from ._operator import operator
-from ._pixels import pixels
+from ._pixels import pixels, single
 from ._separable import Weights, correlated, gaussian_weights, per_axis
 
 #: A standard deviation in pixels; without smoothing there is no derivative of it.
@@ -184,8 +184,9 @@ def gaussian_laplace(
     True
     """
     first, *others = _derivatives(pixels(image), sigma, order=2)
-    for part in others:
-        first += part
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite pixels give NaN
+        for part in others:
+            first += part
     return first
 
 
@@ -243,7 +244,7 @@ def _edges(plane: Array, across: Weights, axis: int | None) -> NDArray[np.float3
         raise ConfigError(
             f"axis must be one of the image's, {-ndim} to {ndim - 1}, got {axis}"
         )
-    floats = plane.astype(np.float32, copy=False)
+    floats = single(plane)
     axes = range(ndim) if axis is None else (axis % ndim,)
     parts = [
         correlated(floats, [_DIFFERENCE if i == along else across for i in range(ndim)])
@@ -256,7 +257,7 @@ def _derivatives(
     plane: Array, sigma: float | tuple[float, ...], order: int
 ) -> list[NDArray[np.float32]]:
     """Return the derivative along each axis, smoothed along all."""
-    floats = plane.astype(np.float32, copy=False)
+    floats = single(plane)
     sigmas = per_axis(sigma, plane.ndim)
     return [
         correlated(
@@ -270,6 +271,7 @@ def _derivatives(
     ]
 
 
+@np.errstate(over="ignore")  # what is too steep for float32 is infinite
 def _magnitude(
     parts: list[NDArray[np.float32]], over: float = 1
 ) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ConfigError
 from ._box import box_mean
 from ._operator import operator
-from ._pixels import odd, pixels
+from ._pixels import odd, pixels, single
 from ._separable import per_axis, smoothed
 
 #: A standard deviation in pixels; beyond 1000 it is a typing error.
@@ -59,7 +59,7 @@ def gaussian(
     [2.0, 3.0, 2.0]
     """
     plane = pixels(image)
-    return smoothed(plane.astype(np.float32, copy=False), per_axis(sigma, plane.ndim))
+    return smoothed(single(plane), per_axis(sigma, plane.ndim))
 
 
 @operator(
@@ -119,9 +119,10 @@ def difference_of_gaussians(
         raise ConfigError(
             f"high_sigma must be >= low_sigma, got {high_sigma} and {low_sigma}"
         )
-    floats = plane.astype(np.float32, copy=False)
+    floats = single(plane)
     narrow, wide = smoothed(floats, low), smoothed(floats, high)
-    return np.subtract(narrow, wide, out=narrow)
+    with np.errstate(invalid="ignore"):  # infinite on both sides: NaN
+        return np.subtract(narrow, wide, out=narrow)
 
 
 @operator(("image", "mask"), gives="image", oracle="scipy.ndimage.uniform_filter")
@@ -214,9 +215,10 @@ def unsharp_mask(
     >>> unsharp_mask([[2, 2, 8, 8]]).round().tolist()
     [[2.0, 0.0, 10.0, 8.0]]
     """
-    plane = pixels(image).astype(np.float32, copy=False)
+    plane = single(pixels(image))
     result = smoothed(plane, per_axis(radius, plane.ndim, "radius"))
-    np.subtract(plane, result, out=result)
-    result *= np.float32(amount)
-    result += plane
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite pixels give NaN
+        np.subtract(plane, result, out=result)
+        result *= np.float32(amount)
+        result += plane
     return result

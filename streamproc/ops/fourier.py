@@ -10,7 +10,7 @@ from scipy import fft  # type: ignore[import-untyped]  # scipy ships no types
 
 from ..frame import Array
 from ._operator import operator
-from ._pixels import pixels
+from ._pixels import pixels, single
 from ._separable import per_axis
 
 #: In pixels; beyond 100,000 it is a typing error.
@@ -32,7 +32,8 @@ def fourier_gaussian(
     Parameters
     ----------
     image
-        ``(y, x)`` or ``(z, y, x)``, any real dtype. One NaN makes every pixel NaN.
+        ``(y, x)`` or ``(z, y, x)``, any real dtype. One NaN or
+        infinite pixel makes every pixel NaN.
     sigma
         Standard deviation in pixels, 0 (none) to 100,000: one number, or one per
         axis.
@@ -76,7 +77,8 @@ def fourier_uniform(
     Parameters
     ----------
     image
-        ``(y, x)`` or ``(z, y, x)``, any real dtype. One NaN makes every pixel NaN.
+        ``(y, x)`` or ``(z, y, x)``, any real dtype. One NaN or
+        infinite pixel makes every pixel NaN.
     size
         Side of the box in pixels, 0 (none) to 100,000: one number, or one per axis.
     channel_axis
@@ -120,7 +122,8 @@ def fourier_shift(
     Parameters
     ----------
     image
-        ``(y, x)`` or ``(z, y, x)``, any real dtype. One NaN makes every pixel NaN.
+        ``(y, x)`` or ``(z, y, x)``, any real dtype. One NaN or
+        infinite pixel makes every pixel NaN.
     shift
         In pixels, towards larger indices: one number, or one per axis.
     channel_axis
@@ -149,10 +152,11 @@ def fourier_shift(
     """
     plane = pixels(image)
     shifts = per_axis(shift, plane.ndim, "shift")
-    spectrum = fft.rfftn(plane.astype(np.float32, copy=False))
-    for frequency, value in zip(_frequencies(plane.shape), shifts, strict=True):
-        spectrum *= _turn(frequency, value)
-    spectrum *= _real_turn(plane.shape, shifts)
+    spectrum = fft.rfftn(single(plane))
+    with np.errstate(invalid="ignore"):  # infinite pixels give NaN
+        for frequency, value in zip(_frequencies(plane.shape), shifts, strict=True):
+            spectrum *= _turn(frequency, value)
+        spectrum *= _real_turn(plane.shape, shifts)
     return _image(spectrum, plane.shape)
 
 
@@ -160,10 +164,11 @@ def _filtered(
     image: Array, values: tuple[float, ...], response: Response
 ) -> NDArray[np.float32]:
     """Transform, multiply by the response along each axis, transform back."""
-    spectrum = fft.rfftn(image.astype(np.float32, copy=False))
-    for frequency, value in zip(_frequencies(image.shape), values, strict=True):
-        if value != 0:
-            spectrum *= response(frequency, value)
+    spectrum = fft.rfftn(single(image))
+    with np.errstate(invalid="ignore"):  # infinite pixels give NaN
+        for frequency, value in zip(_frequencies(image.shape), values, strict=True):
+            if value != 0:
+                spectrum *= response(frequency, value)
     return _image(spectrum, image.shape)
 
 

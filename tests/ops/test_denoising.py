@@ -1,9 +1,14 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from skimage import restoration
 
 from streamproc import ops
 from streamproc.errors import ConfigError
 from tests.ops.pictures import BIG_ENDIAN, DTYPES, Array, smooth
+
+denoise_nl_means: Any = restoration.denoise_nl_means
 
 NAMES = ("bilateral", "denoise_tv", "denoise_nl_means")
 
@@ -58,6 +63,30 @@ def test_nothing_is_rescaled(name: str, dtype: str) -> None:
 def test_one_level_stays(name: str, shape: tuple[int, ...]) -> None:
     image = np.full(shape, 1000, np.uint16)
     np.testing.assert_allclose(getattr(ops, name)(image), image, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize(
+    ("shape", "size", "distance", "sigma"),
+    [((50, 41), 7, 11, 0.0), ((33, 70), 3, 4, 20.0), ((9, 9), 1, 2, 0.0)],
+)
+def test_denoise_nl_means_is_scikit_images(
+    dtype: str, shape: tuple[int, ...], size: int, distance: int, sigma: float
+) -> None:
+    image = smooth(shape, dtype)
+    for h in (5.0, 300.0):
+        result = ops.denoise_nl_means(
+            image, h=h, patch_size=size, patch_distance=distance, sigma=sigma
+        )
+        expected = denoise_nl_means(
+            image.astype(np.float32),
+            size,
+            distance,
+            h,
+            sigma=sigma,
+            preserve_range=True,
+        )
+        np.testing.assert_allclose(result, expected, atol=1e-5 * float(image.max()))
 
 
 def test_denoise_tv_of_one_round_is_the_image() -> None:

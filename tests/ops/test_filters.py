@@ -15,6 +15,10 @@ from tests.ops.pictures import (
     smooth,
 )
 
+SMOOTHING = ("gaussian", "uniform", "unsharp_mask", "difference_of_gaussians")
+DERIVATIVES = ("sobel", "prewitt", "laplace", "gaussian_laplace", "gradient_magnitude")
+OTHERS = ("correlate", "convolve", "fourier_gaussian", "fourier_shift", "bilateral")
+
 
 def assert_near(result: Array, expected: Array, image: Array) -> None:
     assert result.dtype == np.float32
@@ -149,3 +153,17 @@ def test_filters_agree_on_a_real_image() -> None:
     image = np.asarray(tifffile.imread(shared("blobs/blobs.tif")))
     assert_near(ops.gaussian(image, sigma=2), oracles.gaussian(image, 2), image)
     np.testing.assert_array_equal(ops.median(image, size=9), oracles.median(image, 9))
+
+
+@pytest.mark.parametrize("name", [*SMOOTHING, *DERIVATIVES, *OTHERS])
+@pytest.mark.parametrize("shape", [(8, 9), (6, 7, 8)])
+def test_pixels_beyond_float32_warn_of_nothing(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    for value in (np.nan, np.inf, -np.inf, 1e38, 1e300):
+        image = np.ones(shape)
+        image[2, 3] = value
+        result = getattr(ops, name)(image)
+        assert result.shape == shape
+        if value == 1e300:
+            assert not np.isfinite(result).all()
