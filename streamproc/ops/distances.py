@@ -11,7 +11,7 @@ from ..frame import Array
 from . import _nearest
 from ._operator import operator
 from ._pixels import foreground, pixels
-from .filters import per_axis
+from ._separable import per_axis
 
 #: The distance between neighbours along an axis.
 Spacing: TypeAlias = Annotated[float, Gt(0), Le(1e6)]
