@@ -14,7 +14,9 @@ from .errors import ConfigError, FrameError, RunFolderError, nearest
 from .folder import RunFolder, connect_readonly, existing, status
 from .frame import Array, Frame, Source, SourceInfo
 from .plugins import make_source
+from .reading import calibration, same_field
 from .results import Results, load
+from .store.extent import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ def view_run(
     """Return a committed frame of a run, with the objects of a label image.
 
     The picture is the saved source; else the source is read again; else the first
-    saved image, or the labels on black.
+    saved image, or the labels on black. What shows another part of the sample than
+    the labels (behind a crop) is left out.
 
     Parameters
     ----------
@@ -152,15 +155,18 @@ def view_run(
     folder = existing(path)
     number = _done(folder, number)
     results = load(path)
-    objects = _labels(results, number, labels)
-    image, axes = _image(folder, results, number)
+    name = _labels(results, labels)
+    objects = None if name is None else np.asarray(results.labels[name][number])
+    place = None if name is None else f"source/labels/{name}"
+    image, axes, shown = _image(folder, results, number, place)
     if image is None:
-        if objects is None:
+        if objects is None or place is None:
             raise RunFolderError(
                 f"{path} has nothing to draw: no image is saved and its source is gone"
             )
-        image, axes = np.zeros(objects.shape[-2:], np.uint8), "yx"
-    return View(number, image, axes, objects, results.source.pixel_size_um)
+        image, axes, shown = np.zeros(objects.shape[-2:], np.uint8), "yx", place
+    _, sizes, _ = calibration(read_json(folder.images / shown / "zarr.json") or {})
+    return View(number, image, axes, objects, sizes)
 
 
 def _done(folder: RunFolder, number: int | None) -> int:
@@ -182,8 +188,8 @@ def _done(folder: RunFolder, number: int | None) -> int:
     return number
 
 
-def _labels(results: Results, number: int, name: str | None) -> Array | None:
-    """Return a frame's label image by name, or the last saved one, or mask."""
+def _labels(results: Results, name: str | None) -> str | None:
+    """Return the label image of this name, or the last saved one, or mask."""
     saved = results.status()["saved"]
     found = results.labels
     if name is not None:
@@ -192,25 +198,29 @@ def _labels(results: Results, number: int, name: str | None) -> Array | None:
             raise RunFolderError(
                 f"{results.path} has no label image {name!r}{nearest(name, found)}{has}"
             )
-        return np.asarray(found[name][number])
+        return name
     names = sorted(found, key=lambda n: (found[n].dtype == np.uint32, saved.index(n)))
-    return np.asarray(found[names[-1]][number]) if names else None
+    return names[-1] if names else None
 
 
 def _image(
-    folder: RunFolder, results: Results, number: int
-) -> tuple[Array | None, str]:
+    folder: RunFolder, results: Results, number: int, labels: str | None
+) -> tuple[Array | None, str, str]:
+    """Return the picture behind the labels, its axes and its name."""
     images = results.images
     for name in ("source", *images):
+        if labels is not None and not same_field(folder.images, name, labels):
+            continue
         if name == "source" and name not in images:
             again = _read_again(folder, number)
             if again is not None:
-                return again
+                return *again, name
         if name in images and _has_pixels(folder, name, number):
             array = images[name]
             names = array.metadata.dimension_names or ()  # type: ignore[union-attr]  # v3
-            return np.asarray(array[number]), "".join(str(n) for n in names[1:])
-    return None, ""
+            axes = "".join(str(n) for n in names[1:])
+            return np.asarray(array[number]), axes, name
+    return None, "", ""
 
 
 def _has_pixels(folder: RunFolder, name: str, number: int) -> bool:

@@ -117,6 +117,39 @@ def calibration(
     return letters, sizes, 1 / scale[0] if timed else None
 
 
+def same_field(images: Path, one: str, other: str) -> bool:
+    """Return whether two images of a run show the same part of the sample.
+
+    Their pixels may differ in size; what a bin left over at the border is no matter.
+
+    Parameters
+    ----------
+    images
+        The store of a run.
+    one, other
+        Paths in it: ``source``, ``smooth``, ``source/labels/nuclei``.
+    """
+    begin, end = _field(images, one)
+    other_begin, other_end = _field(images, other)
+    slack = 0.02 * (end - begin)
+    return bool(
+        (abs(other_begin - begin) <= slack).all()
+        and (abs(other_end - end) <= slack).all()
+    )
+
+
+def _field(images: Path, name: str) -> tuple[Array, Array]:
+    """Return where an image begins and ends along y and x."""
+    group = read_json(images / name / "zarr.json") or {}
+    array = read_json(images / name / "0" / "zarr.json") or {}
+    multiscale = group["attributes"]["ome"]["multiscales"][0]
+    scale, *shift = multiscale["datasets"][0]["coordinateTransformations"]
+    size = np.array(scale["scale"][-2:])
+    first = np.array(shift[0]["translation"][-2:]) if shift else np.zeros(2)
+    begin = first - size / 2
+    return begin, begin + size * array["shape"][-2:]
+
+
 def read_table(ledger: Path, name: str, frames: range | None = None) -> "pd.DataFrame":
     """Read a saved table; ``frames`` ascend or are none."""
     import pandas as pd

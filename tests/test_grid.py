@@ -12,7 +12,9 @@ import zarr
 
 import streamproc as sp
 from streamproc.errors import ConfigError
+from streamproc.export import export
 from streamproc.grid import Grid
+from streamproc.inspection import view_run
 from streamproc.job import take_handles
 from streamproc.plan import make_plan
 from tests.arrays import Array, Arrays, noise
@@ -66,7 +68,8 @@ def test_a_run_writes_sizes_and_places(tmp_path: Path) -> None:
     assert scaled(to, "source/labels/half") == ([1.0, 0.5], [50.25, 50.125])
     result = sp.load(to)
     shape = (2, 150, 200)
-    assert zarr.open(to / "images.ome.zarr" / "small" / "0").shape == shape
+    small_array = zarr.open_array(to / "images.ome.zarr" / "small" / "0")
+    assert small_array.shape == shape
     known = {0, *np.unique(np.asarray(result.labels["labels"]))}
     assert set(np.unique(np.asarray(result.labels["half"]))) <= known
 
@@ -264,3 +267,26 @@ def test_what_moves_the_pixels_stays_while_a_run_is_on(tmp_path: Path) -> None:
     ):
         run.set("crop", "start", [4, 4])
     run.wait()
+
+
+def test_labels_are_drawn_on_what_shows_the_same(tmp_path: Path) -> None:
+    raw = opened((64, 80))
+    part = raw.crop((10, 20), shape=(32, 40))
+    labels = part.threshold("fixed", value=100).label()
+    small = raw.binning(2)
+    saved = {"source": raw, "small": small, "part": part, "labels": labels}
+    whole = small.threshold("fixed", value=100)
+    sp.run({**saved, "whole": whole}, tmp_path / "run", executor="inline")
+    view = view_run(tmp_path / "run")
+    np.testing.assert_array_equal(
+        view.image, sp.load(tmp_path / "run").images["part"][0]
+    )
+    assert view.pixel_size_um == {"y": 0.5, "x": 0.25}
+    assert view_run(tmp_path / "run", labels="whole").image.shape == (64, 80)
+    sp.run({"labels": labels}, tmp_path / "alone", executor="inline")
+    assert not view_run(tmp_path / "alone").image.any()
+    with pytest.raises(ConfigError, match="'labels' shows another part of the sample"):
+        export(tmp_path / "run", "overlay", tmp_path / "x.png", labels=["labels"])
+    png = tmp_path / "y.png"
+    export(tmp_path / "run", "overlay", png, images=["part"], labels=["labels"])
+    assert png.exists()

@@ -13,6 +13,7 @@ from ..config import read_yaml
 from ..errors import ConfigError, FrameError, RunFolderError
 from ..frame import Array, Frame, Source
 from ..plugins import make_source
+from ..reading import same_field
 from ..view import picture
 from ..view.picture import Colours, Contrast
 from .saved import Saved, SavedImage
@@ -66,7 +67,13 @@ def write_overlay(
     if target.suffix == ".png":
         saved.frames = saved.first_done()
     outlines = saved.image(name) if name else None
-    _, sizes, rate, _ = saved.described("source")
+    shown = images[0] if images else "source"
+    if name and not same_field(saved.folder.images, shown, f"source/labels/{name}"):
+        raise ConfigError(
+            f"{name!r} shows another part of the sample than {shown!r}; name an image "
+            "that it was made of"
+        )
+    _, sizes, rate, _ = saved.described(shown)
     if outlines is not None and outlines.missing:
         count, first = len(outlines.missing), outlines.missing[0]
         said = "1 frame has" if count == 1 else f"{count:,} frames have"
