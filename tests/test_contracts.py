@@ -236,6 +236,7 @@ OPERATORS: dict[str, dict[str, Any]] = {
     "background": {"parameters": {"method": "top_hat", "radius": 5}},
     "channel": {"axes": "cyx", "keeps_axes": False, "parameters": {"channel": 1}},
     "project": {"axes": "zyx", "keeps_axes": False},
+    "reslice_radial": {"axes": "zyx"},
 }
 
 
