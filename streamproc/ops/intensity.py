@@ -74,8 +74,7 @@ def clip(
         raise ConfigError(f"clip: min must be <= max, got {min} and {max}")
     array = pixels(image)
     low, high = _limits(array.dtype, min, max)
-    clipped: Array = array_module(array).clip(array, low, high)
-    return clipped
+    return array.clip(low, high)
 
 
 @operator(
