@@ -35,6 +35,7 @@ from .labeling import label, remove_small_objects
 from .logical import logical_and, logical_not, logical_or, logical_xor
 from .measurement import measure
 from .morphology import closing, dilation, erosion, opening
+from .multilevel import hysteresis, multi_otsu
 from .neighborhood import neighbors, touching
 from .particles import locate
 from .polar import reslice_radial, warp_polar
@@ -103,6 +104,7 @@ __all__ = [
     "gaussian_laplace",
     "gradient_magnitude",
     "histogram",
+    "hysteresis",
     "invert",
     "label",
     "laplace",
@@ -119,6 +121,7 @@ __all__ = [
     "median_frame",
     "minimum",
     "morphological_gradient",
+    "multi_otsu",
     "multiply",
     "neighbors",
     "opening",

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 _ROWS = 20
 
 
+#: The parameters of `threshold` that a local method has.
+_OF_METHOD = {
+    "local": ("block_size", "weights", "offset"),
+    "niblack": ("window_size", "k"),
+    "sauvola": ("window_size", "k", "r"),
+}
+
+
 def operation(step: Step) -> str:
     """Return what a step does, in a line: ``gaussian(sigma=1) of source``."""
     if step.role == "source":
@@ -38,8 +46,9 @@ def operation(step: Step) -> str:
     if name == "map":
         name = str(parameters["function"]).rpartition(":")[2]
         parameters = dict(parameters["parameters"])
-    if name == "threshold" and parameters["method"] != "local":
-        parameters = {k: parameters.get(k) for k in ("method", "value")}
+    if name == "threshold":
+        own = _OF_METHOD.get(parameters["method"], ("value",))
+        parameters = {k: parameters.get(k) for k in ("method", *own)}
     given = ", ".join(
         f"{key}={text(value)}"
         for key, value in parameters.items()

@@ -1,5 +1,5 @@
 import warnings
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pytest
@@ -9,8 +9,10 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
 from streamproc import ops
-from streamproc.errors import ConfigError
+from streamproc.errors import ConfigError, FrameError
+from streamproc.ops._deviation import mean_and_deviation
 from streamproc.ops._histogram import Histogram, histogram
+from streamproc.ops._levels import isodata
 from streamproc.ops._local import local_mean
 from tests import oracles
 from tests.ops.pictures import (
@@ -227,9 +229,9 @@ def test_fixed_needs_a_value() -> None:
         ops.threshold(smooth((4, 4)), method="fixed")
 
 
-def test_find_threshold_knows_three_methods() -> None:
-    with pytest.raises(ConfigError, match="method must be otsu, li or triangle, got"):
-        ops.find_threshold(smooth((4, 4)), method="yen")  # type: ignore[arg-type]  # wrong
+def test_find_threshold_knows_its_methods() -> None:
+    with pytest.raises(ConfigError, match=r"method must be one of otsu, li, .*; got"):
+        ops.find_threshold(smooth((4, 4)), method="huang")  # type: ignore[arg-type]  # wrong
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -305,3 +307,123 @@ def test_blobs_have_64_objects() -> None:
         assert ops.label(mask, connectivity=connectivity).max() == 64
     for method in METHODS:
         assert ops.find_threshold(image, method=method) == skimages(image, method)
+
+
+def found(image: Array, method: str) -> float | None:
+    """scikit-image's threshold, or None where it finds none."""
+    with np.errstate(all="ignore"):
+        try:
+            return skimages(image, method)
+        except (RuntimeError, IndexError):
+            return None
+
+
+def ours(image: Array, method: Any) -> float | None:
+    try:
+        return ops.find_threshold(image, method=method)
+    except FrameError:
+        return None
+
+
+HISTOGRAMS: tuple[str, ...] = ("yen", "isodata", "mean", "minimum")
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["uint8", "int16", "uint16", "int32", "float32", "float64"]),
+    st.sampled_from(HISTOGRAMS),
+    st.integers(2, 400),
+    st.sampled_from([3, 20, 250]),
+)
+def test_other_thresholds_are_skimages(
+    seed: int, dtype: str, method: str, size: int, levels: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    dark, bright = rng.gamma(2, levels / 12, size), rng.normal(levels / 2, 9, size // 2)
+    image = np.concatenate([dark, bright])[None].clip(0, levels).astype(dtype)
+    if image.min() == image.max():
+        assert ops.find_threshold(image, method=method) == image.flat[0]  # type: ignore[arg-type]  # by name
+        return
+    assert ours(image, method) == found(image, method)
+
+
+@pytest.mark.parametrize("method", HISTOGRAMS)
+def test_other_thresholds_look_past_nan_and_infinity(method: Any) -> None:
+    rng = np.random.default_rng(0)
+    image = np.where(rng.random((40, 50)) < 0.4, 150, 50) + rng.normal(0, 12, (40, 50))
+    level = ops.find_threshold(image[2:], method=method)
+    image[0], image[1, :20], image[1, 20:] = np.nan, np.inf, -np.inf
+    assert ops.find_threshold(image, method=method) == pytest.approx(level, rel=1e-14)
+    mask = ops.threshold(image, method=method)
+    assert not mask[0].any()
+    assert mask[1].tolist() == [1] * 20 + [0] * 30
+    assert np.isnan(ops.find_threshold(np.full((3, 4), np.nan), method=method))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_the_mean_of_one_level_is_that_level(dtype: str) -> None:
+    image = np.full((301, 307), 0.1 if dtype == "float32" else 7).astype(dtype)
+    assert ops.find_threshold(image, method="mean") == image.flat[0]
+    assert not ops.threshold(image, method="mean").any()
+
+
+def test_minimum_needs_two_maxima() -> None:
+    with pytest.raises(FrameError, match="minimum needs a histogram of two maxima"):
+        ops.threshold(np.array([[1, 2, 3, 3, 3, 4, 5]]), method="minimum")
+
+
+def test_minimum_needs_a_histogram_of_a_possible_length() -> None:
+    with pytest.raises(FrameError, match="a histogram of 8388609 levels is too long"):
+        ops.threshold(np.array([[0, 2**23]]), method="minimum")
+
+
+def test_isodata_may_find_nothing() -> None:
+    # of real numbers the width of a bin may miss every level
+    low = np.float32(1e8)
+    image = np.array([[low, np.nextafter(low, np.float32(np.inf))]], np.float32)
+    assert ours(image, "isodata") in (None, float(image[0, 0]))
+    with pytest.raises(FrameError, match="isodata finds no threshold in this image"):
+        isodata(Histogram(np.array([1, 1]), np.array([0.0, -1.0])))
+
+
+@pytest.mark.parametrize("size", [3, 15, 31])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(40, 57), (1, 1), (1, 9), (2, 3), (5, 12, 9)])
+def test_local_deviation_rounds_as_scikit_images(
+    size: int, dtype: str, shape: tuple[int, ...]
+) -> None:
+    flat = np.where(smooth(shape) > 2500, 255, 0).astype(dtype) / 7
+    for image in (flat.astype(dtype), smooth(shape, dtype)):
+        mean, deviation = mean_and_deviation(image, size)
+        assert mean.dtype == deviation.dtype == image.dtype
+        level = oracles.filters.threshold_niblack(image, size, k=0)
+        np.testing.assert_array_equal(mean, level)
+        level = oracles.filters.threshold_niblack(image, size, k=0.7)
+        np.testing.assert_array_equal(mean - 0.7 * deviation, level)
+
+
+@pytest.mark.parametrize("method", ["niblack", "sauvola"])
+@pytest.mark.parametrize("shape", [(20, 24), (6, 9, 8)])
+def test_local_deviation_looks_past_nan(method: Any, shape: tuple[int, ...]) -> None:
+    image = smooth(shape, "float64").copy()
+    rng = np.random.default_rng(0)
+    image[rng.random(shape) < 0.2] = np.nan
+    mean, deviation = mean_and_deviation(image, 5)
+    at = tuple(n // 2 for n in shape)
+    window = image[tuple(slice(i - 2, i + 3) for i in at)]
+    assert mean[at] == pytest.approx(np.nanmean(window))
+    assert deviation[at] == pytest.approx(np.nanstd(window))
+    image[0] = np.inf
+    mask = ops.threshold(image, method=method)
+    assert not mask[np.isnan(image)].any()
+    assert not ops.threshold(np.full(shape, np.nan), method=method).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [({"window_size": 4}, "window_size must be odd"), ({"r": 0.0}, "r must be > 0")],
+)
+def test_surroundings_have_a_centre_and_a_range(given: Any, rule: str) -> None:
+    with pytest.raises(ConfigError, match=rule):
+        ops.threshold(smooth((4, 4)), method="sauvola", **given)
