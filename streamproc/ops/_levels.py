@@ -184,12 +184,12 @@ def dense(h: Histogram) -> NDArray[np.int64]:
     return table
 
 
-def _total(h: Histogram) -> Array:
+def _total(h: Histogram) -> float:
     """Return the number of pixels as scikit-image sums it, in single precision."""
     if h.counts.sum() <= 1 << 24 or h.levels[-1] - h.levels[0] > _DENSE:
-        return h.counts.astype(np.float32).sum()
+        return float(h.counts.astype(np.float32).sum())
     # past that it is rounded, and empty levels have a part in how
-    return dense(h).astype(np.float32).sum()
+    return float(dense(h).astype(np.float32).sum())
 
 
 @jit

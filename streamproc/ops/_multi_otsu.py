@@ -109,7 +109,7 @@ def _search(place: Array, share: Array, classes: int, near: float) -> Array:
 
 
 @jit
-def _variance(count: Array, weight: Array, i: int, j: int) -> float:
+def _variance(count: Array, weight: Array, i: int, j: int) -> np.float32:
     """Return what a class of the bins i to j adds to the variance between classes."""
     if j == 0:
         # scikit-image's table starts with bin 1
@@ -118,7 +118,7 @@ def _variance(count: Array, weight: Array, i: int, j: int) -> float:
     if i > 0:
         number, sum_ = number - count[i - 1], sum_ - weight[i - 1]
     if number > 0:
-        return sum_ * sum_ / number
+        return np.float32(sum_ * sum_ / number)
     return np.float32(0)
 
 

@@ -118,20 +118,20 @@ def threshold(
     [[0, 0, 1, 1]]
     """
     plane = pixels(image)
-    if method in ("local", "sauvola", "niblack"):
-        if method == "local":
-            level = average(plane, block_size, weights)
-            level -= offset
-        elif method == "sauvola":
-            level = sauvola(plane, window_size, k, r)
-        else:
-            level = niblack(plane, window_size, k)
-        return as_mask(np.greater(plane, level))
-    if method != "fixed":
-        value = find_threshold(plane, method=method)
-    elif value is None:
-        raise ConfigError("value: method 'fixed' needs a value")
-    return above(plane, value)
+    if method == "fixed":
+        if value is None:
+            raise ConfigError("value: method 'fixed' needs a value")
+        return above(plane, value)
+    if method == "local":
+        level = average(plane, block_size, weights)
+        level -= offset
+    elif method == "sauvola":
+        level = sauvola(plane, window_size, k, r)
+    elif method == "niblack":
+        level = niblack(plane, window_size, k)
+    else:
+        return above(plane, find_threshold(plane, method=method))
+    return as_mask(np.greater(plane, level))
 
 
 def find_threshold(image: ArrayLike, *, method: Method = "otsu") -> float:

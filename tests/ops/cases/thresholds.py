@@ -27,7 +27,7 @@ def whole(method: str) -> Callable[[Array], Array]:
         with warnings.catch_warnings():
             # of volumes that look like colour, and of logarithms of 0
             warnings.simplefilter("ignore")
-            return np.greater(image, find(known)).view(np.uint8)
+            return np.asarray(np.greater(image, find(known))).view(np.uint8)
 
     return marked
 
