@@ -15,7 +15,7 @@ COLUMNS = ("mass", "size", "ecc", "signal", "raw_mass")
 def ball(radius: int, ndim: int) -> NDArray[np.int64]:
     """Return the steps from the middle to every pixel of a disk or ball."""
     steps = np.argwhere(np.ones((2 * radius + 1,) * ndim)) - radius
-    return steps[(steps**2).sum(axis=1) <= radius**2]
+    return np.asarray(steps[(steps**2).sum(axis=1) <= radius**2], np.int64)
 
 
 def centred(

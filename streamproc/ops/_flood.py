@@ -6,6 +6,8 @@ equal ones is flooded first depends on how scikit-image's heap moves its items. 
 that can matter the flood is done again with such a heap.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,14 +31,11 @@ def flood(image: Array, markers: Array, mask: Array, reach: int) -> NDArray[np.u
     records = np.empty((*(n + 2 for n in image.shape), 4), np.int32)
     steps = _steps(records.shape[:-1], reach)
     levels = _direct(image)
-    outcome = _CROWDED
-    if levels is not None:
-        queues = _QUEUES if image.dtype.kind == "f" else 1 << 16
-        outcome = _flood(levels, markers, mask, records, steps, queues)
-    if outcome == _CROWDED or (outcome == _UNDECIDED and image.dtype.kind == "f"):
-        levels = _ranks(image, mask)
-    if outcome == _CROWDED:
-        outcome = _flood(levels, markers, mask, records, steps, levels.size)
+    outcome = _flood(levels, markers, mask, records, steps)
+    if outcome != _DONE and levels.dtype.kind == "f":
+        levels = _ranks(levels, mask)
+        if outcome == _CROWDED:
+            outcome = _flood(levels, markers, mask, records, steps)
     if outcome == _UNDECIDED:
         _write(levels, markers, mask, records)
         _by_heap(records.reshape(-1, 4), steps)
@@ -54,11 +53,13 @@ def _steps(shape: tuple[int, ...], reach: int) -> NDArray[np.int64]:
     return np.asarray(offsets[wanted] @ strides, np.int64)
 
 
-def _direct(image: Array) -> Array | None:
-    """Return the pixels if a record can hold them as they are, else None."""
+def _direct(image: Array) -> Array:
+    """Return the pixels as a record can hold them: float32, or few whole numbers."""
     if image.dtype == np.float32:
         return np.where(np.isnan(image), np.float32(np.inf), image)
-    return image if image.dtype.kind in "iu" and image.dtype.itemsize <= 2 else None
+    if image.dtype.kind in "iu" and image.dtype.itemsize <= 2:
+        return image
+    return _ranks(image, np.ones(image.shape, np.uint8))
 
 
 def _ranks(image: Array, mask: Array) -> NDArray[np.int32]:
@@ -71,30 +72,24 @@ def _ranks(image: Array, mask: Array) -> NDArray[np.int32]:
 
 
 def _flood(
-    levels: Array,
-    markers: Array,
-    mask: Array,
-    records: Array,
-    steps: Array,
-    queues: int,
+    levels: Array, markers: Array, mask: Array, records: Array, steps: Array
 ) -> int:
     """Write the basins into ``records``; return how it went."""
     _write(levels, markers, mask, records)
     items = records.reshape(-1, 4)
-    if levels.dtype.kind == "f":
-        low, high = levels.min(), levels.max()
-        if not (np.isfinite(low) and np.isfinite(high)):
-            known = levels[np.isfinite(levels)]
-            low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
-        scale = np.float32(queues / (float(high) - float(low) or 1.0))
-        level = items.view(np.float32)[:, _LEVEL]
-        return int(
-            _by_queues(
-                items, level, np.float32(low), scale, np.float32(queues), steps, True
-            )
-        )
-    low, one, top = np.int64(levels.min()), np.int64(1), np.int64(queues)
-    return int(_by_queues(items, items[:, _LEVEL], low, one, top, steps, False))
+    low, high = levels.min(), levels.max()
+    if levels.dtype.kind != "f":
+        # a queue per level; whole numbers throughout
+        bounds = np.int64(low), np.int64(1), np.int64(high) - np.int64(low)
+        return int(_by_queues(items, items[:, _LEVEL], *bounds, steps, False))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        known = levels[np.isfinite(levels)]
+        low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
+    scale = _QUEUES / (float(high) - float(low) or 1.0)
+    # float32 keeps the order as well as float64 would
+    rule = np.float32(low), np.float32(min(scale, 1e30)), np.float32(_QUEUES)
+    level = items.view(np.float32)[:, _LEVEL]
+    return int(_by_queues(items, level, *rule, steps, True))
 
 
 def _write(levels: Array, markers: Array, mask: Array, records: Array) -> None:
@@ -127,9 +122,9 @@ def _write_plane(
 def _by_queues(
     items: Array,
     level: Array,
-    low: float,
-    scale: float,
-    top: float,
+    low: Any,
+    scale: Any,
+    top: Any,
     steps: Array,
     several: bool,
 ) -> int:
@@ -138,6 +133,9 @@ def _by_queues(
     Pixels of one *group* may have come in another order. A group are neighbours of one
     level in a queue that came from one group, or markers; a group of one has but one
     order. The order decides if two of a group claim a pixel for different basins.
+
+    ``low``, ``scale`` and ``top`` are of one dtype and say which queue a level is in;
+    ``several`` levels may share one.
     """
     first = np.full(int(top) + 1, -1, np.int32)
     last = np.full(int(top) + 1, -1, np.int32)
@@ -282,7 +280,7 @@ def _grown(keys: Array, places: Array) -> tuple[Array, Array]:
 
 
 @jit
-def _push(keys: Array, places: Array, count: int, key: int, place: int) -> None:
+def _push(keys: Array, places: Array, count: int, key: Any, place: int) -> None:
     hole = count
     while hole > 0:
         parent = (hole - 1) >> 1

@@ -19,11 +19,13 @@ NONE = -1
 def distances(seeds: Array, spacing: tuple[float, ...]) -> NDArray[np.float32]:
     """Return how far each pixel is from the next one of ``seeds``; inf if none is."""
     out = np.empty(seeds.shape, np.float32)
-    if seeds.ndim == 2:
-        _measure_plane(_along_first(seeds), *spacing, out)
+    first = _along_first(seeds)
+    *dz, dy, dx = spacing
+    if dz:
+        second = _along_second(first, dz[0], dy)
+        _measure_volume(first, second, dz[0], dy, dx, out)
     else:
-        first = _along_first(seeds)
-        _measure_volume(first, _along_second(first, *spacing[:2]), *spacing, out)
+        _measure_plane(first, dy, dx, out)
     return out
 
 
@@ -36,11 +38,12 @@ def nearest(
     """
     out = np.full(seeds.shape, NONE, np.int64)
     first = _along_first(seeds)
-    if seeds.ndim == 2:
-        _point_plane(first, *spacing, wanted, reach, out)
+    *dz, dy, dx = spacing
+    if dz:
+        second = _along_second(first, dz[0], dy)
+        _point_volume(first, second, dz[0], dy, dx, wanted, reach, out)
     else:
-        second = _along_second(first, *spacing[:2])
-        _point_volume(first, second, *spacing, wanted, reach, out)
+        _point_plane(first, dy, dx, wanted, reach, out)
     return out
 
 

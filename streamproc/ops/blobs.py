@@ -218,7 +218,8 @@ def _as_float(image: ArrayLike) -> Array:
     """Return whole numbers as a share of the largest of their dtype, as float64."""
     from skimage.util import img_as_float
 
-    return np.ascontiguousarray(img_as_float(pixels(image)))
+    shares = img_as_float(pixels(image))  # type: ignore[no-untyped-call]  # no types
+    return np.ascontiguousarray(shares)
 
 
 def _blobs(
