@@ -119,9 +119,14 @@ def test_the_order_of_equal_markers_is_skimages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only a heap like scikit-image's knows which of two equal markers comes first."""
-    calls = []
+    calls: list[int] = []
     heap = _flood._by_heap
-    monkeypatch.setattr(_flood, "_by_heap", lambda *a: (calls.append(1), heap(*a)))
+
+    def counted(*given: Array) -> None:
+        calls.append(1)
+        heap(*given)
+
+    monkeypatch.setattr(_flood, "_by_heap", counted)
     rng = np.random.default_rng(3)
     image = rng.integers(0, 3, (40, 50)).astype(np.uint8)
     markers = np.where(rng.random(image.shape) < 0.1, rng.integers(1, 99), 0)
