@@ -1,6 +1,7 @@
 """Every operator against its oracle: shapes, dtypes, extremes, NaN, volumes."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
