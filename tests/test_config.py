@@ -70,6 +70,22 @@ def job_of(text: str, tmp_path: Path) -> Job:
     return Job(graph, saved, pipeline.options())
 
 
+def test_texture_names_its_image_as_measure_does(tmp_path: Path) -> None:
+    graph = (
+        "graph: {m: {threshold: li}, l: {label: }, "
+        "t: {texture: {intensity: source, levels: 8}, of: l}}\nsave: [t]"
+    )
+    job = job_of(SOURCE + graph, tmp_path)
+    step = job.saved["t"]
+    assert [i.name for i in step.inputs] == ["l", "source"]
+    written = job.document()["graph"]["t"]
+    assert written["of"] == "l"
+    assert (written["texture"]["intensity"], written["texture"]["levels"]) == (
+        "source",
+        8,
+    )
+
+
 def test_the_example_holds_to_the_letter(tmp_path: Path) -> None:
     pipeline = from_text(EXAMPLE, tmp_path)
     # every key stands there with its default
@@ -230,6 +246,12 @@ REFUSED = {
     "graph: {a b: {gaussian: 1}}": "'a b' is no step name",
     "graph: {m: {threshold: li}, l: {label: }, c: {measure: {intensity: sorce}}}": (
         "graph.c.measure.intensity: no step named 'sorce'; did you mean 'source'?"
+    ),
+    "graph: {m: {threshold: li}, l: {label: }, c: {texture: {intensity: sorce}}}": (
+        "graph.c.texture.intensity: no step named 'sorce'; did you mean 'source'?"
+    ),
+    "graph: {m: {threshold: li}, l: {label: }, c: {texture: {levels: 8}}}": (
+        "graph.c.texture: texture takes 2 input(s), got 1"
     ),
     "graph: {m: {threshold: li}, l: {label: }, c: {measure: {intensity: [m]}}}": (
         "graph.c.measure.intensity: must be a step's name, got ['m']"

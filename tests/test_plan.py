@@ -164,6 +164,62 @@ def test_labels_of_one_channel_measured_in_all(tmp_path: Path, executor: str) ->
     assert mine.equals(expected)
 
 
+def test_numbers_of_a_frame_are_columns_for_every_channel(
+    tmp_path: Path, executor: str
+) -> None:
+    stack = noise(4, (2, 32, 40))
+    raw = sp.open(Arrays(stack, "cyx"))
+    saved = {
+        "levels": raw.statistics(("mean", "max", "percentiles", "snr")),
+        "focus": raw.focus(),
+        "bins": raw.channel(1).histogram(4),
+    }
+    sp.run(saved, tmp_path / "run", executor=executor)
+    result = sp.load(tmp_path / "run")
+    assert errors(result) == []
+    levels, focus = result.tables["levels"], result.tables["focus"]
+    assert levels["label"].tolist() == focus["label"].tolist() == [0] * 4
+    assert levels["max_c1"].tolist() == stack[:, 1].max(axis=(1, 2)).tolist()
+    assert np.allclose(levels["percentile_50_c0"], np.median(stack[:, 0], axis=(1, 2)))
+    expected = [sp.ops.focus(frame, channel_axis=0) for frame in stack]
+    names = ["laplacian_variance_c0", "laplacian_variance_c1"]
+    assert focus[names].to_dict("records") == expected
+    bins = result.tables["bins"]
+    assert bins["label"].tolist() == [1, 2, 3, 4] * 4
+    assert bins.groupby("frame")["count"].sum().tolist() == [32 * 40] * 4
+
+
+def test_objects_beside_each_other_are_tables(tmp_path: Path) -> None:
+    stack = noise(3, (24, 32))
+    raw = sp.open(Arrays(stack))
+    labels = raw.gaussian(2).threshold().label()
+    saved = {
+        "nuclei": labels,
+        "texture": labels.texture(raw),
+        "near": labels.neighbors(2),
+        "pairs": labels.touching(),
+    }
+    sp.run(saved, tmp_path / "run")
+    result = sp.load(tmp_path / "run")
+    assert errors(result) == []
+    pixels = whole(result.labels["nuclei"])[0]
+    for name, expected in (
+        ("texture", sp.ops.texture(pixels, stack[0])),
+        ("near", sp.ops.neighbors(pixels, n=2)),
+    ):
+        found = result.tables[name].query("frame == 0").drop(columns="frame")
+        assert found.reset_index(drop=True).equals(expected)
+    assert result.tables["pairs"].empty  # what touches is one object
+
+
+def test_tables_of_channels_are_refused_before_the_run() -> None:
+    raw = sp.open(Arrays(noise(3, (2, 32, 32)), "cyx"))
+    with pytest.raises(
+        ConfigError, match=r"histogram: a table has no channels, 'source' has axes"
+    ):
+        plan_of({"bins": raw.histogram()})
+
+
 def test_labels_with_channels_are_not_measured(tmp_path: Path) -> None:
     raw = sp.open(Arrays(noise(3, (2, 32, 32)), "cyx"))
     labels = raw.threshold().label()

@@ -201,29 +201,31 @@ def _add_positions(
     for line in range(first.size - 1):
         z, y = line // height, line % height
         for i in range(first[line], first[line + 1]):
-            s = sums[place[i]]
+            k = np.uint64(place[i])
             a, b = np.int64(start[i]), np.int64(stop[i])
-            if s[_AREA] == 0:
-                s[_Z], s[_Y], s[_X] = z, y, a
-                s[_Z0], s[_Y0], s[_X0] = z, y, a
-            s[_Y0], s[_X0] = min(s[_Y0], y), min(s[_X0], a)
-            s[_Z1] = z + 1
-            s[_Y1], s[_X1] = max(s[_Y1], y + 1), max(s[_X1], b)
+            if sums[k, _AREA] == 0:
+                sums[k, _Z], sums[k, _Y], sums[k, _X] = z, y, a
+                sums[k, _Z0], sums[k, _Y0], sums[k, _X0] = z, y, a
+            sums[k, _Y0] = min(sums[k, _Y0], y)
+            sums[k, _X0] = min(sums[k, _X0], a)
+            sums[k, _Z1] = z + 1
+            sums[k, _Y1] = max(sums[k, _Y1], y + 1)
+            sums[k, _X1] = max(sums[k, _X1], b)
             n = b - a
-            dz, dy = z - s[_Z], y - s[_Y]
-            a -= s[_X]
-            b -= s[_X]
+            dz, dy = z - sums[k, _Z], y - sums[k, _Y]
+            a -= sums[k, _X]
+            b -= sums[k, _X]
             along = n * (a + b - 1) // 2
-            s[_AREA] += n
-            s[_SZ] += n * dz
-            s[_SY] += n * dy
-            s[_SX] += along
-            s[_SZZ] += n * dz * dz
-            s[_SYY] += n * dy * dy
-            s[_SXX] += _squares(b) - _squares(a)
-            s[_SZY] += n * dz * dy
-            s[_SZX] += dz * along
-            s[_SYX] += dy * along
+            sums[k, _AREA] += n
+            sums[k, _SZ] += n * dz
+            sums[k, _SY] += n * dy
+            sums[k, _SX] += along
+            sums[k, _SZZ] += n * dz * dz
+            sums[k, _SYY] += n * dy * dy
+            sums[k, _SXX] += _squares(b) - _squares(a)
+            sums[k, _SZY] += n * dz * dy
+            sums[k, _SZX] += dz * along
+            sums[k, _SYX] += dy * along
 
 
 @jit
@@ -244,36 +246,43 @@ def _add_levels(
         z, y = line // height, line % height
         row = rows[line]
         for i in range(first[line], first[line + 1]):
-            k = place[i]
-            s = sums[k]
-            total, moved, squares, along = 0.0, 0.0, 0.0, 0.0
-            low, high = s[5], s[6]
-            n = 0
-            origin = where[k, _X]
-            for x in range(start[i], stop[i]):
-                v = np.float64(row[x])
-                if np.isnan(v):
+            # unsigned, or numba looks for negative indices
+            k, begin = np.uint64(place[i]), np.uint64(start[i])
+            size = np.uint64(stop[i] - start[i])
+            if known[k] == 0:
+                # around a level of its own an object loses no digits of its spread
+                x = np.uint64(0)
+                while x + np.uint64(1) < size and row[begin + x] != row[begin + x]:
+                    x += np.uint64(1)
+                level = np.float64(row[begin + x])
+                if level != level:
                     continue
-                if known[k] + n == 0:
-                    # around a level of its own an object loses no digits of its spread
-                    shift[k], low, high = v, v, v
+                shift[k] = sums[k, 5] = sums[k, 6] = level
+            origin, low, high = shift[k], sums[k, 5], sums[k, 6]
+            n, steps = np.int64(0), np.int64(0)
+            moved, squares, along = 0.0, 0.0, 0.0
+            for step in range(size):
+                v = np.float64(row[begin + step])
+                if v != v:
+                    continue
                 n += 1
-                d = v - shift[k]
-                total += v
+                steps += np.int64(step)
+                d = v - origin
                 moved += d
                 squares += d * d
-                along += v * (x - origin)
-                low = min(low, v)
-                high = max(high, v)
+                along += d * np.float64(step)
+                low = v if v < low else low
+                high = v if v > high else high
+            total = moved + n * origin
+            along += origin * steps
             known[k] += n
-            s[0] += total * (z - where[k, _Z])
-            s[1] += total * (y - where[k, _Y])
-            s[2] += along
-            s[3] += moved
-            s[4] += squares
-            s[5] = low
-            s[6] = high
-            s[7] += total
+            sums[k, 0] += total * (z - where[k, _Z])
+            sums[k, 1] += total * (y - where[k, _Y])
+            sums[k, 2] += along + total * (np.int64(start[i]) - where[k, _X])
+            sums[k, 3] += moved
+            sums[k, 4] += squares
+            sums[k, 5], sums[k, 6] = low, high
+            sums[k, 7] += total
 
 
 @jit
@@ -294,26 +303,27 @@ def _add_whole_levels(
         z, y = line // height, line % height
         row = rows[line]
         for i in range(first[line], first[line + 1]):
-            k = place[i]
-            s = sums[k]
-            part = row[start[i] : stop[i]]
+            k, begin = np.uint64(place[i]), np.uint64(start[i])
+            size = np.uint64(stop[i] - start[i])
             total, squares, along = np.int64(0), np.int64(0), np.int64(0)
-            low, high = part[0], part[0]
-            for x in range(part.size):
-                v = np.int64(part[x])
+            low = high = row[begin]
+            for x in range(size):
+                level = row[begin + x]
+                v = np.int64(level)
                 total += v
                 squares += v * v
-                along += v * x
-                low = min(low, part[x])
-                high = max(high, part[x])
+                along += v * np.int64(x)
+                low = min(low, level)
+                high = max(high, level)
             if known[k] == 0:
-                shift[k] = s[5] = s[6] = part[0]
-            known[k] += part.size
-            s[0] += total * (z - where[k, _Z])
-            s[1] += total * (y - where[k, _Y])
-            s[2] += along + total * (start[i] - where[k, _X])
-            s[3] += total - part.size * shift[k]
-            s[4] += squares - shift[k] * (2 * total - part.size * shift[k])
-            s[5] = min(s[5], low)
-            s[6] = max(s[6], high)
-            s[7] += total
+                shift[k] = sums[k, 5] = sums[k, 6] = row[begin]
+            n, origin = np.int64(size), shift[k]
+            known[k] += n
+            sums[k, 0] += total * (z - where[k, _Z])
+            sums[k, 1] += total * (y - where[k, _Y])
+            sums[k, 2] += along + total * (np.int64(start[i]) - where[k, _X])
+            sums[k, 3] += total - n * origin
+            sums[k, 4] += squares - origin * (2 * total - n * origin)
+            sums[k, 5] = min(sums[k, 5], np.int64(low))
+            sums[k, 6] = max(sums[k, 6], np.int64(high))
+            sums[k, 7] += total

@@ -21,6 +21,7 @@ DEFAULT = ("area", "centroid", "mean_intensity")
     ("image", "mask"),
     gives="table",
     optional=1,
+    oracle="skimage.measure.regionprops_table",
     shown=Measurements.dataframe,
 )
 def measure(
@@ -41,8 +42,9 @@ def measure(
         The image to measure in: of the same shape, or with channels in front. NaN
         pixels are ignored by its measures.
     properties
-        Names of `PROPERTIES`, scikit-image's old or new ones. Default: area, centroid
-        and, with an intensity image, mean_intensity.
+        Names of `PROPERTIES`: all numeric ones of ``skimage.measure.regionprops``, old
+        and new names, and ``intensity_sum``. Default: area, centroid and, with an
+        intensity image, mean_intensity.
     channel_axis
         Not for tables: give several channels as ``intensity``.
 
@@ -51,12 +53,13 @@ def measure(
     DataFrame
         A row per object, by ascending ``label``, which is the first column; then one
         or more columns for each property, in the order asked, under the name asked
-        for. ``area`` in pixels and ``bbox_y0, bbox_x0, bbox_y1, bbox_x1`` (half open)
-        are int64, all others float64. Positions have an axis: ``centroid_y,
-        centroid_x``; in volumes ``_z`` comes first. Several channels have a number:
-        ``mean_intensity_c0``. ``std`` is of the whole population, ``orientation`` the
-        angle between the y axis and the major axis in radians, -pi/2 to pi/2. What
-        has no pixels but NaN is NaN.
+        for. Lengths are pixels, areas pixels (voxels), angles radians. Counts of
+        pixels, ``euler_number`` and the half open box are int64, all others float64.
+
+        Positions have an axis: ``centroid_y, centroid_x``, ``bbox_y0, bbox_x0, bbox_y1,
+        bbox_x1``; in volumes ``_z`` comes first. Arrays have their indices:
+        ``moments_0_1``, ``inertia_tensor_1_1``, ``moments_hu_6``. Several channels have
+        a number at the end: ``mean_intensity_c0``.
 
     Raises
     ------
@@ -67,9 +70,18 @@ def measure(
 
     Notes
     -----
-    One sweep over runs of pixels, one more for perimeters. Moments are whole numbers
-    around each object's first pixel, so that shape measures do not lose digits far
-    from the corner. Equal to ``skimage.measure.regionprops``, tested.
+    Equal to ``skimage.measure.regionprops``, tested: whole numbers exactly, others to
+    1e-5. One sweep over runs of pixels finds size, place and second moments, as whole
+    numbers around each object's first pixel, so that nothing is lost far from the
+    corner; other properties cost a sweep of their own, and only where asked for.
+
+    NaN pixels are left out of what is measured in the intensity image; an object of
+    nothing but NaN, and a centre of brightness without brightness, are NaN.
+    ``intensity_std`` is of the whole population, ``orientation`` the angle between the
+    y axis and the major axis, -pi/2 to pi/2. Normalized moments below order 2 are NaN.
+    ``eccentricity``, ``orientation``, the perimeters and Hu's moments are for planes.
+    An object that is flat in a volume has the hull of its voxels, where scikit-image
+    finds none.
 
     Examples
     --------

@@ -27,7 +27,7 @@ EIGHT = (
     "area",
     "bbox",
     "centroid",
-    "eccentricity",
+    "centroid_weighted",
     "intensity_mean",
     "intensity_min",
     "intensity_max",
