@@ -555,6 +555,25 @@ class Image(Handle):
         made: Table = self._add("histogram", given, name)
         return made
 
+    def hysteresis(
+        self,
+        low: float
+        | Literal["otsu", "li", "triangle", "yen", "isodata", "mean", "minimum"] = "li",
+        *,
+        high: float
+        | Literal[
+            "otsu", "li", "triangle", "yen", "isodata", "mean", "minimum"
+        ] = "otsu",
+        name: str | None = None,
+    ) -> "Mask":
+        """Mark what is above ``low`` in one piece with what is above ``high``.
+
+        See `ops.hysteresis`.
+        """
+        given: dict[str, Any] = {"low": low, "high": high}
+        made: Mask = self._add("hysteresis", given, name)
+        return made
+
     def invert(self, signed_float: bool = False, *, name: str | None = None) -> "Image":
         """Make bright what is dark. See `ops.invert`."""
         given: dict[str, Any] = {"signed_float": signed_float}
@@ -663,6 +682,15 @@ class Image(Handle):
         """
         given: dict[str, Any] = {"radius": radius, "shape": shape}
         made: Image = self._add("morphological_gradient", given, name)
+        return made
+
+    def multi_otsu(self, classes: int = 3, *, name: str | None = None) -> "Labels":
+        """Number each pixel by the class of its grey level, from the darkest on.
+
+        See `ops.multi_otsu`.
+        """
+        given: dict[str, Any] = {"classes": classes}
+        made: Labels = self._add("multi_otsu", given, name)
         return made
 
     def multiply(
@@ -932,12 +960,27 @@ class Image(Handle):
 
     def threshold(
         self,
-        method: Literal["fixed", "otsu", "li", "triangle", "local"] = "otsu",
+        method: Literal[
+            "fixed",
+            "otsu",
+            "li",
+            "triangle",
+            "yen",
+            "isodata",
+            "mean",
+            "minimum",
+            "local",
+            "sauvola",
+            "niblack",
+        ] = "otsu",
         *,
         value: float | None = None,
         block_size: int = 51,
         weights: Literal["gaussian", "mean", "median"] = "gaussian",
         offset: float = 0.0,
+        window_size: int = 15,
+        k: float = 0.2,
+        r: float | None = None,
         name: str | None = None,
     ) -> "Mask":
         """Mark the pixels that are brighter than a threshold. See `ops.threshold`."""
@@ -947,6 +990,9 @@ class Image(Handle):
             "block_size": block_size,
             "weights": weights,
             "offset": offset,
+            "window_size": window_size,
+            "k": k,
+            "r": r,
         }
         made: Mask = self._add("threshold", given, name)
         return made
