@@ -20,7 +20,10 @@ def peaks(image: Array, reach: int, *, borders: bool) -> NDArray[np.uint8]:
     if not borders:
         for axis in range(flat, 3):
             np.moveaxis(out, axis, 0)[[0, -1]] = _LOWER
-    if max(1, _settle(volume, offsets, out)) == image.size:
+    if (
+        max(1, _settle(volume, offsets, out, np.flatnonzero(out == _LEVEL)))
+        == image.size
+    ):
         out[:] = 0  # an image of one level
     return out.reshape(image.shape)
 
@@ -69,13 +72,13 @@ def _mark(row: Array, other: Array, higher: Array, level: Array) -> None:
 
 
 @jit
-def _settle(volume: Array, offsets: Array, out: Array) -> int:
+def _settle(volume: Array, offsets: Array, out: Array, starts: Array) -> int:
     """Turn plateaus into maxima or not; return the size of the largest plateau."""
     depth, height, width = volume.shape
     waiting = np.empty(64, np.int64)
     largest = 0
     flat = out.reshape(-1)
-    for start in range(flat.size):
+    for start in starts:
         if flat[start] != _LEVEL:
             continue
         waiting[0] = start
