@@ -12,7 +12,7 @@ from ._operator import operator
 from ._pixels import numbers
 
 
-@operator(("image", "mask", "labels"), gives=None)
+@operator(("image", "mask", "labels"), gives=None, oracle="numpy.take")
 def channel(image: ArrayLike, *, channel: Annotated[int, Ge(0)] | str = 0) -> Array:
     """Choose one channel.
 

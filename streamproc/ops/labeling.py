@@ -14,7 +14,7 @@ from ._pixels import foreground, lines, pixels
 from ._runs import Runs, find_runs, number_values, paint
 
 
-@operator(("mask",), gives="labels")
+@operator(("mask",), gives="labels", oracle="skimage.measure.label")
 def label(
     mask: ArrayLike,
     *,
@@ -62,7 +62,9 @@ def label(
     return labels
 
 
-@operator(("mask", "labels"), gives=None)
+@operator(
+    ("mask", "labels"), gives=None, oracle="skimage.morphology.remove_small_objects"
+)
 def remove_small_objects(
     mask: ArrayLike,
     *,
