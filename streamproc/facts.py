@@ -103,7 +103,9 @@ def _result(doc: str, spec: Operator) -> str:
 def _axes(doc: str) -> tuple[str, ...]:
     """Return the axes that the first input is said to have: yx, zyx."""
     first = re.split(r"^\S", section(doc, "Parameters"), maxsplit=2, flags=re.M)
-    said = re.findall(r"``\(((?:[czyx], )*[czyx])\)``", first[1] if first[1:] else "")
+    said = re.findall(
+        r"``\(((?:[tczyx], )*(?:[czyx]|\.\.\.))\)``", first[1] if first[1:] else ""
+    )
     return tuple(dict.fromkeys(axes.replace(", ", "") for axes in said))
 
 

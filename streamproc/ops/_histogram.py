@@ -73,7 +73,7 @@ def count_real(flat: Array, edges: Array, scale: Array) -> NDArray[np.int64]:
     # neighbours are alike: four tables, so that one need not wait for the other
     counts = np.zeros((4, len(edges) - 1), np.int64)
     _count_real(flat, edges, scale, flat.dtype.type(near), counts)
-    return counts.sum(axis=0)
+    return np.asarray(counts.sum(axis=0))
 
 
 @jit
@@ -111,7 +111,7 @@ def _count_real(
 
 
 @jit
-def _settled(value: Array, guess: int, edges: Array, last: int) -> int:
+def _settled(value: Array, guess: np.int32, edges: Array, last: np.int32) -> np.int32:
     """Return the bin that the edges say, near the one guessed."""
     k = np.uint64(guess)
     while k > 0 and value < edges[k]:

@@ -427,3 +427,19 @@ def test_local_deviation_looks_past_nan(method: Any, shape: tuple[int, ...]) -> 
 def test_surroundings_have_a_centre_and_a_range(given: Any, rule: str) -> None:
     with pytest.raises(ConfigError, match=rule):
         ops.threshold(smooth((4, 4)), method="sauvola", **given)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("base", [0.0, 1e3, -1e5, 1e7, 1e-30, 1e30, -3e38])
+@pytest.mark.parametrize("span", [1e-20, 1e-3, 1.0, 1e8])
+def test_bins_are_those_of_their_edges(dtype: str, base: float, span: float) -> None:
+    # far from zero the edges themselves are coarse
+    image = (base + span * np.random.default_rng(0).random((30, 99))).astype(dtype)
+    image.flags.writeable = False
+    low, high = image.min(), image.max()
+    if low == high:
+        pytest.skip("one level")
+    edges = np.linspace(low, high, 257, dtype=image.dtype)
+    where = np.searchsorted(edges, image.ravel(), side="right") - 1
+    expected = np.bincount(np.clip(where, 0, 255), minlength=256)
+    np.testing.assert_array_equal(histogram(image, low, high).counts, expected)
