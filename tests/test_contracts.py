@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -231,8 +231,14 @@ def test_every_sink_has_a_contract() -> None:
 
 # every operator
 
+
+def _moved(contract: OperatorContract, dtype: str) -> list[Any]:
+    return [frames(1, shape=(64, 64), dtype=cast(Any, dtype))[0], {"dy": 2, "dx": 0.5}]
+
+
 #: What an operator is tried with, where a plain image and its defaults say nothing.
 OPERATORS: dict[str, dict[str, Any]] = {
+    "apply_shift": {"inputs": _moved},
     "background": {"parameters": {"method": "top_hat", "radius": 5}},
     "channel": {"axes": "cyx", "keeps_axes": False, "parameters": {"channel": 1}},
     "project": {"axes": "zyx", "keeps_axes": False},

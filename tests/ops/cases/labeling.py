@@ -9,7 +9,6 @@ from skimage import measure, morphology
 from tests.ops.cases import Case
 from tests.ops.pictures import Array, smooth
 
-
 label: Any = measure.label  # its types are not said
 
 
