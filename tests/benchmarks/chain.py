@@ -170,6 +170,7 @@ def differences(expected: Columns, found: Columns) -> str:
     counts = len(expected["area"]), len(found["area"])
     if counts[0] != counts[1]:
         return f"{counts[1]} objects in place of {counts[0]}"
+    expected, found = (_in_order(columns) for columns in (expected, found))
     same = np.logical_and.reduce(
         [np.isclose(expected[n], found[n], rtol=1e-9, atol=0) for n in NAMES]
     )
@@ -177,3 +178,9 @@ def differences(expected: Columns, found: Columns) -> str:
         return f"{counts[0]} objects, equal"
     apart = np.abs(expected["area"] - found["area"]).max()
     return f"{counts[0]} objects, {(~same).sum()} of them by up to {apart} px"
+
+
+def _in_order(columns: Columns) -> Columns:
+    """Return the objects by their places: OpenCV numbers them in an order of its own."""
+    order = np.lexsort((columns["x"], columns["y"]))
+    return {name: np.asarray(column)[order] for name, column in columns.items()}
