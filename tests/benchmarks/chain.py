@@ -181,6 +181,6 @@ def differences(expected: Columns, found: Columns) -> str:
 
 
 def _in_order(columns: Columns) -> Columns:
-    """Return the objects by their places: OpenCV numbers them in an order of its own."""
+    """Return the objects by their places: OpenCV numbers them in its own order."""
     order = np.lexsort((columns["x"], columns["y"]))
     return {name: np.asarray(column)[order] for name, column in columns.items()}
