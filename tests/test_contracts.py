@@ -246,7 +246,18 @@ OPERATORS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(ops.OPERATORS))
+#: a frame of one level has no peak, no classes and no brightness to divide by
+REFUSING = (
+    "bleach_correction",
+    "drift_correct",
+    "multi_otsu",
+    "phase_cross_correlation",
+)
+OPERATORS |= {n: {**OPERATORS.get(n, {}), "refuses_blank": True} for n in REFUSING}
+
+
+# a reference is a frame of others: tests/execution/test_references.py
+@pytest.mark.parametrize("name", sorted({*ops.OPERATORS} - {"reference"}))
 class TestOperators(OperatorContract):
     @pytest.fixture(autouse=True)
     def _named(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,7 +194,7 @@ def test_parameters_have_defaults_and_descriptions(name: str) -> None:
     spec = ops.OPERATORS[name]
     for parameter, default in spec.parameters.defaults().items():
         assert mapping[parameter]["description"]
-        plain = list(default) if isinstance(default, tuple) else default
+        plain = json.loads(json.dumps(default))
         assert json.loads(json.dumps(mapping[parameter]["default"])) == plain
 
 

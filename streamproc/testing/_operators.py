@@ -30,13 +30,15 @@ class OperatorContract:
 
     ``operator`` is its name in YAML; ``parameters`` are given to it; ``axes`` are
     those of the images it is tried on; ``keeps_axes`` says that its results have the
-    axes of its input, as those of plugins must.
+    axes of its input, as those of plugins must; ``refuses_blank`` that a frame of one
+    level fails, for a reason.
     """
 
     operator: ClassVar[str]
     parameters: ClassVar[Mapping[str, Any]] = {}
     axes: ClassVar[str] = "yx"
     keeps_axes: ClassVar[bool] = True
+    refuses_blank: ClassVar[bool] = False
     dtypes: ClassVar[Sequence[str]] = ("uint8", "uint16", "float32")
 
     def inputs(self, dtype: str) -> Sequence[Any]:
@@ -100,6 +102,8 @@ class OperatorContract:
 
     def test_a_blank_image_is_no_error(self) -> None:
         """A field without objects is a frame like any other."""
+        if self.refuses_blank:
+            pytest.skip(f"{self.operator} says that there is nothing to see")
         for dtype in self.dtypes:
             blank = [
                 np.zeros_like(v) if isinstance(v, np.ndarray) else v
@@ -113,8 +117,8 @@ class OperatorContract:
         if "c" in self.axes or kind not in _PIXELS:
             pytest.skip(f"{self.operator} is not mapped over channels")
         one = self._given("uint16")
-        other = [np.ascontiguousarray(v[..., ::-1]) for v in one]
-        both = [np.stack(pair) for pair in zip(one, other, strict=True)]
+        other = [_mirrored(value) for value in one]
+        both = [_stacked(*pair) for pair in zip(one, other, strict=True)]
         together = self._run(both, "c" + self.axes)
         _same(together, np.stack([self._run(one), self._run(other)]))
 
@@ -192,6 +196,16 @@ def _stand_in(number: int, kind: Kind, source: Step) -> Step:
     given: dict[str, Any] = {"function": "", "kind": kind, "parameters": {}}
     name = f"input_{number}"
     return Step(name, "map", kind, "parallel", (source,), given, np.positive)
+
+
+def _mirrored(value: Any) -> Any:
+    is_image = isinstance(value, np.ndarray)
+    return np.ascontiguousarray(value[..., ::-1]) if is_image else value
+
+
+def _stacked(one: Any, other: Any) -> Any:
+    """Return two channels of pixels; what is no image goes to both."""
+    return np.stack([one, other]) if isinstance(one, np.ndarray) else one
 
 
 def _example(kind: Kind, image: Array, mask: Array) -> Any:
