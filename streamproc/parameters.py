@@ -34,6 +34,8 @@ _TYPES = {
     "finite_number": "a finite number",
     "none_required": "empty (null)",
 }
+#: Values whose types say all of them, and how many checked calls are remembered.
+_PLAIN, _REMEMBERED = {int, float, str, bool, type(None)}, 256
 
 
 class ParameterError(ConfigError):
@@ -55,6 +57,8 @@ class Parameters:
         positional: bool = False,
     ) -> None:
         self._function = function
+        #: parameters that were given, with their types, and what they came to
+        self._known: dict[Any, dict[str, Any]] = {}
         either = (inspect.Parameter.POSITIONAL_OR_KEYWORD,) if positional else ()
         kinds = (inspect.Parameter.KEYWORD_ONLY, *either)
         self.items: dict[str, inspect.Parameter] = {
@@ -108,7 +112,19 @@ class Parameters:
             An unknown name (the nearest known one is named), a missing one, a
             wrong type or a value out of bounds. ``path`` goes before the name.
         """
-        prefix = f"{path}." if path else ""
+        kinds = tuple(map(type, given.values()))
+        # a plain function is called again and again with the same few numbers
+        known = (*given.items(), kinds) if _PLAIN.issuperset(kinds) else None
+        if known in self._known:
+            return dict(self._known[known])
+        values = self._check(given, owner, f"{path}." if path else "")
+        if known is not None and len(self._known) < _REMEMBERED:
+            self._known[known] = dict(values)
+        return values
+
+    def _check(
+        self, given: Mapping[str, Any], owner: str, prefix: str
+    ) -> dict[str, Any]:
         for name in given:
             if name not in self.items:
                 raise ParameterError(

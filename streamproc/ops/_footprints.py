@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..frame import Array
 from ._jit import jit
+from ._neighbors import nearest
 
 #: A radius in pixels; the footprint is ``2 * radius + 1`` wide.
 Radius: TypeAlias = Annotated[int, Ge(1), Le(1000)]
@@ -82,6 +83,8 @@ def _of_known(image: Array, radius: int, shape: Shape, darkest: bool) -> Array:
 
 
 def _extremum(image: Array, radius: int, shape: Shape, darkest: bool) -> Array:
+    if radius == 1 and image.ndim == 2:
+        return nearest(image, shape, darkest)
     worst = _worst(image.dtype, darkest)
     volume = image.reshape(-1, *image.shape[-2:])
     if shape == "box":

@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..frame import Array
 from ._footprints import Radius, Shape, closed, dilate, erode, opened
 from ._operator import operator
-from ._pixels import foreground
+from ._pixels import foreground, pixels
 
 
 @operator(("mask",), gives="mask", oracle="skimage.morphology.binary_erosion")
@@ -46,7 +47,7 @@ def binary_erosion(
     >>> binary_erosion([[1, 1, 1], [1, 1, 1], [1, 1, 0]]).tolist()
     [[1, 1, 1], [1, 1, 0], [1, 0, 0]]
     """
-    return erode(foreground(mask), radius, shape)
+    return _truth(erode(_raw(mask), radius, shape))
 
 
 @operator(("mask",), gives="mask", oracle="skimage.morphology.binary_dilation")
@@ -86,7 +87,7 @@ def binary_dilation(
     >>> binary_dilation([[0, 0, 0], [0, 1, 0], [0, 0, 0]]).tolist()
     [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
     """
-    return dilate(foreground(mask), radius, shape)
+    return _truth(dilate(_raw(mask), radius, shape))
 
 
 @operator(("mask",), gives="mask", oracle="skimage.morphology.binary_opening")
@@ -125,7 +126,7 @@ def binary_opening(
     >>> binary_opening([[0, 1, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]])[3].tolist()
     [0, 0, 0]
     """
-    return opened(foreground(mask), radius, shape)
+    return _truth(opened(_raw(mask), radius, shape))
 
 
 @operator(("mask",), gives="mask", oracle="skimage.morphology.binary_closing")
@@ -164,4 +165,16 @@ def binary_closing(
     >>> binary_closing([[0, 1, 0], [1, 0, 1], [0, 1, 0]])[1].tolist()
     [1, 1, 1]
     """
-    return closed(foreground(mask), radius, shape)
+    return _truth(closed(_raw(mask), radius, shape))
+
+
+def _raw(mask: ArrayLike) -> Array:
+    """Return bytes that are 0 where the mask is: of them, 1 need not be made first."""
+    array = pixels(mask, "mask")
+    return array if array.dtype == np.uint8 else foreground(array)
+
+
+def _truth(values: Array) -> NDArray[np.uint8]:
+    """Make what is not 0 a 1, in place."""
+    np.not_equal(values, 0, out=values.view(np.bool_))
+    return values
