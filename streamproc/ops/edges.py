@@ -11,7 +11,7 @@ from ..frame import Array
 from ._laplace import second_differences
 from ._operator import operator
 from ._pixels import pixels, single
-from ._separable import Weights, correlated, gaussian_weights, per_axis
+from ._separable import Weights, correlated, gaussian_weights, per_axis, readable
 
 #: A standard deviation in pixels; without smoothing there is no derivative of it.
 Sigma: TypeAlias = Annotated[float, Gt(0), Le(1000)]
@@ -257,11 +257,11 @@ def _derivatives(
     plane: Array, sigma: float | tuple[float, ...], order: int
 ) -> list[NDArray[np.float32]]:
     """Return the derivative along each axis, smoothed along all."""
-    floats = single(plane)
+    plane = readable(plane)
     sigmas = per_axis(sigma, plane.ndim)
     return [
         correlated(
-            floats,
+            plane,
             [
                 gaussian_weights(s, order if i == along else 0)
                 for i, s in enumerate(sigmas)

@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from ._box import box_mean
 from ._operator import operator
 from ._pixels import odd, pixels, single
-from ._separable import per_axis, smoothed
+from ._separable import per_axis, readable, smoothed
 
 #: A standard deviation in pixels; beyond 1000 it is a typing error.
 Sigma: TypeAlias = Annotated[float, Ge(0), Le(1000)]
@@ -59,7 +59,7 @@ def gaussian(
     [2.0, 3.0, 2.0]
     """
     plane = pixels(image)
-    return smoothed(single(plane), per_axis(sigma, plane.ndim))
+    return smoothed(plane, per_axis(sigma, plane.ndim))
 
 
 @operator(
@@ -119,8 +119,8 @@ def difference_of_gaussians(
         raise ConfigError(
             f"high_sigma must be >= low_sigma, got {high_sigma} and {low_sigma}"
         )
-    floats = single(plane)
-    narrow, wide = smoothed(floats, low), smoothed(floats, high)
+    plane = readable(plane)
+    narrow, wide = smoothed(plane, low), smoothed(plane, high)
     with np.errstate(invalid="ignore"):  # infinite on both sides: NaN
         return np.subtract(narrow, wide, out=narrow)
 

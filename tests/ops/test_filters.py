@@ -4,6 +4,7 @@ from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no type
 
 from streamproc import ops
 from streamproc.errors import ConfigError
+from streamproc.ops._separable import correlated, gaussian_weights
 from tests import oracles
 from tests.ops.pictures import (
     BIG_ENDIAN,
@@ -46,6 +47,33 @@ def test_gaussian_takes_one_sigma_per_axis_of_a_volume(
 ) -> None:
     image = smooth((6, 14, 11))
     assert_near(ops.gaussian(image, sigma=sigma), oracles.gaussian(image, sigma), image)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 40), (41, 1), (2, 3), (30, 31), (9, 1300), (3, 20, 27)]
+)
+@pytest.mark.parametrize("sigma", [1.0, 1.3, 1.5, 2.2, 6.0, 30.0])
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_weights_per_axis_are_scipys(
+    dtype: str, shape: tuple[int, ...], sigma: float, order: int
+) -> None:
+    image = smooth(shape, dtype)
+    if dtype == "int16":
+        image = image - np.int16(2000)
+    weights = [gaussian_weights(sigma)] * (image.ndim - 1)
+    result = correlated(image, [*weights, gaussian_weights(sigma, order)])
+    orders = [0] * (image.ndim - 1) + [order]
+    expected = ndimage.gaussian_filter(image.astype(float), sigma, orders)
+    assert_near(result, expected, image)
+
+
+def test_gaussian_spreads_nan_as_far_as_a_wide_window() -> None:
+    image = np.zeros((40, 50), np.float32)
+    image[20, 30] = np.nan
+    unknown = np.isnan(ops.gaussian(image, sigma=2.3))
+    assert unknown[11:30, 21:40].all()
+    assert unknown.sum() == 19 * 19
 
 
 def test_gaussian_of_a_wide_window_keeps_its_accuracy() -> None:
