@@ -11,8 +11,9 @@ from ._jit import jit_sums
 Floats = NDArray[np.float32]
 Places = NDArray[np.uintp]
 
-#: So many pixels of the rows in work stay in the processor's nearest memory.
-_ROOM = 12288
+#: So many pixels of the rows in work stay in the processor's second memory. To cut
+#: lines further, for the first one, is slower: whole lines are fetched ahead.
+_ROOM = 1 << 17
 #: Columns at a time, at least: below, the ends of loops cost too much.
 _COLUMNS = 512
 
@@ -51,7 +52,8 @@ def _places(
     the rows kept, and those of the first column.
     """
     slots = min(height, 2 * below + 2)
-    half = min(max(_COLUMNS, _ROOM // slots), width + 1) // 2
+    strips = -(-width // max(_COLUMNS, _ROOM // slots))
+    half = -(-width // strips) // 2
     # rows that begin an odd number of 64 bytes apart do not displace each other
     half = -(-half // 16) * 16 + 8
     rows = np.arange(-below, height + below + 1) % (2 * height)
@@ -82,7 +84,8 @@ def _weigh(
     height, width = plane.shape
     below, beside = down.size - 1, across.size - 1
     line = np.empty(2 * (half + beside + 1), np.float32)
-    ring = np.empty(slots * 2 * half, np.float32)
+    # the gap between halves is added up, too: denormal numbers there would be slow
+    ring = np.zeros(slots * 2 * half, np.float32)
     sums = np.empty(4 * half, np.float32)
     zero = np.uintp(0)
     for left in range(0, width, 2 * half):

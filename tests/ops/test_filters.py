@@ -51,7 +51,7 @@ def test_gaussian_takes_one_sigma_per_axis_of_a_volume(
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 @pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 40), (41, 1), (2, 3), (30, 31), (9, 1300), (3, 20, 27)]
+    "shape", [(1, 1), (1, 40), (41, 1), (2, 3), (30, 31), (120, 1301), (3, 20, 27)]
 )
 @pytest.mark.parametrize("sigma", [1.0, 1.3, 1.5, 2.2, 6.0, 30.0])
 @pytest.mark.parametrize("order", [0, 1, 2])
