@@ -24,7 +24,7 @@ from .handle import Handle
 from .observers import sink_form
 from .parameters import explain
 from .plugins import make_source
-from .steps import first_parameter, operators, takes_intensity
+from .steps import LISTED, first_parameter, operators, takes_intensity
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -427,7 +427,7 @@ def _parts(
     if operator not in operators():
         raise ConfigError(
             f"{path}.{operator}: no operator named {operator!r}"
-            f"{nearest(operator, operators())}"
+            f"{nearest(operator, operators()) or LISTED}"
         )
     parameters = _parameters(str(operator), given, f"{path}.{operator}")
     of = graph[name].get("of", _above(name, graph))

@@ -50,14 +50,21 @@ class MissingDependency(StreamprocError, ImportError):  # noqa: N818
     """An optional package is not installed; the message names the extra."""
 
 
+#: Choices that a message lists.
+_READABLE = 24
+
+
 def nearest(given: object, known: Iterable[object]) -> str:
-    """Return ``; did you mean 'x'?`` or the sorted choices, to end a message."""
+    """Return ``; did you mean 'x'?`` or the sorted choices, to end a message.
+
+    Too many to be read in one line are left out.
+    """
     # a key of a YAML file may be a number
     choices = sorted(map(str, known))
     close = difflib.get_close_matches(str(given), choices, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(choices)}"
+    return f"; known: {', '.join(choices)}" if len(choices) <= _READABLE else ""
 
 
 def one_line(error: BaseException) -> str:

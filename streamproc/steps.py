@@ -23,6 +23,9 @@ _OF_METHOD = {
     "top_hat": ("radius", "shape"),
     "rolling_ball": ("radius",),
 }
+#: What a message about an operator ends on, where no name is near.
+LISTED = "; known are those of: streamproc list operators"
+
 _WITH_ARTICLE: dict[str, str] = {
     "image": "an image",
     "mask": "a mask",
@@ -95,7 +98,8 @@ def build(
         return _extension(operator, name, inputs, parameters, path)
     if spec is None:
         raise ConfigError(
-            f"{path}: no operator named {operator!r}{nearest(operator, operators())}"
+            f"{path}: no operator named {operator!r}"
+            f"{nearest(operator, operators()) or LISTED}"
         )
     values = spec.parameters.check(parameters, owner=operator, path=path)
     if operator == "background":

@@ -79,7 +79,10 @@ def test_refusals_name_the_rule() -> None:
         raw.map(np.add, 3)  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match=r"measure needs an image or a mask, got lab"):
         segmented(raw)[0].measure(segmented(raw)[0])  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"x: no operator named 'x'; known: back"):
+    with pytest.raises(
+        ConfigError,
+        match=r"x: no operator named 'x'; known are those of: streamproc list op",
+    ):
         raw.apply("x", radius=3)
     with pytest.raises(ConfigError, match=r"acts on 'source', got 'gaussian_3'"):
         raw.gaussian(name="gaussian_3").background()
