@@ -24,15 +24,29 @@ def otsu(h: Histogram) -> float:
     Empty bins change no sum, so that leaving them out changes nothing; the mixture of
     single and double precision is scikit-image's.
     """
-    counts = h.counts.astype(np.float32)
-    below = np.cumsum(counts)
-    above = np.cumsum(counts[::-1])[::-1]
-    weighted = counts * h.levels
-    with np.errstate(over="ignore", invalid="ignore"):
-        darker = np.cumsum(weighted) / below
-        brighter = (np.cumsum(weighted[::-1]) / above[::-1])[::-1]
-        between = below[:-1] * above[1:] * (darker[:-1] - brighter[1:]) ** 2
-    return float(h.levels[np.argmax(between)])
+    return float(h.levels[_otsu(h.counts.astype(np.float32), h.levels)])
+
+
+@jit
+def _otsu(counts: Array, levels: Array) -> int:
+    last = counts.size - 1
+    weighted = counts * levels
+    # of the bins from each one on
+    above, brighter = np.empty_like(counts), np.empty_like(weighted)
+    above[last], brighter[last] = counts[last], weighted[last]
+    for i in range(last - 1, -1, -1):
+        above[i] = above[i + 1] + counts[i]
+        brighter[i] = brighter[i + 1] + weighted[i]
+    below, darker = np.zeros_like(counts[:1]), np.zeros_like(weighted[:1])
+    between = np.empty_like(weighted[:last])
+    for i in range(last):
+        below[0] += counts[i]
+        darker[0] += weighted[i]
+        # divided by numpy's rules, where a sum is 0
+        low = np.divide(darker[0], below[0])
+        apart = low - np.divide(brighter[i + 1], above[i + 1])
+        between[i] = below[0] * above[i + 1] * (apart * apart)
+    return int(np.argmax(between))
 
 
 def triangle(h: Histogram) -> float:

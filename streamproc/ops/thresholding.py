@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ConfigError
 from ..frame import Array
 from . import _levels as levels
-from ._histogram import histogram
+from ._histogram import extremes, histogram
 from ._operator import operator
 from ._pixels import as_mask, odd, pixels
 from ._surroundings import Weights, average, niblack, sauvola
@@ -201,7 +201,7 @@ def finite(plane: Array) -> tuple[Array, Array, Array]:
 
     They can be counted: whole numbers too far apart are real ones.
     """
-    low, high = plane.min(), plane.max()
+    low, high = extremes(plane)
     # the extremes of an image with NaN are NaN
     if not (np.isfinite(low) and np.isfinite(high)):
         plane = np.asarray(plane[np.isfinite(plane)])

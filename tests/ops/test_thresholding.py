@@ -11,7 +11,7 @@ from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no type
 from streamproc import ops
 from streamproc.errors import ConfigError, FrameError
 from streamproc.ops._deviation import mean_and_deviation
-from streamproc.ops._histogram import Histogram, histogram
+from streamproc.ops._histogram import Histogram, extremes, histogram
 from streamproc.ops._levels import isodata
 from streamproc.ops._local import local_mean
 from tests import oracles
@@ -443,3 +443,67 @@ def test_bins_are_those_of_their_edges(dtype: str, base: float, span: float) -> 
     where = np.searchsorted(edges, image.ravel(), side="right") - 1
     expected = np.bincount(np.clip(where, 0, 255), minlength=256)
     np.testing.assert_array_equal(histogram(image, low, high).counts, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 127, 128, 129, 1000])
+def test_extremes_are_numpys(dtype: str, size: int) -> None:
+    rng = np.random.default_rng(size)
+    tiny = np.finfo(np.dtype(dtype)).smallest_subnormal
+    for scale in (1.0, 1e30, tiny):
+        image = (scale * rng.integers(-9, 9, size)).astype(dtype)
+        assert extremes(image) == (image.min(), image.max())
+    image[size // 2] = np.inf
+    assert extremes(image)[1] == np.inf
+    image[size // 2] = -np.inf
+    assert extremes(image)[0] == -np.inf
+    for nan in (np.nan, -np.nan):
+        image[size // 2] = nan
+        assert np.isnan(extremes(image)).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_zeros_of_both_signs_are_one_level(dtype: str) -> None:
+    image = np.zeros((9, 40), dtype)
+    image[::2] = -0.0
+    assert ops.find_threshold(image) == 0
+    assert not ops.threshold(image).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_counts_of_pixels_on_the_ends_and_the_edges(dtype: str) -> None:
+    # most pixels are doubtful: saturated, or on an edge
+    image = np.repeat(np.array([0, 1, 255, 256], dtype), [500, 77, 1, 423])
+    counts, _ = np.histogram(image, 256)
+    np.testing.assert_array_equal(counted(image).counts, counts)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int64"])
+@pytest.mark.parametrize("size", [5, 128, 1001])
+@pytest.mark.parametrize("span", [100, 5000])
+def test_whole_numbers_are_counted(dtype: str, size: int, span: int) -> None:
+    rng = np.random.default_rng(size)
+    for low in (0, 60, 7000, -30):
+        if low < np.iinfo(dtype).min or low + span > np.iinfo(dtype).max:
+            continue
+        image = rng.integers(low, low + span, size).astype(dtype)
+        levels, counts = np.unique(image, return_counts=True)
+        mine = counted(image)
+        np.testing.assert_array_equal(mine.levels, levels)
+        np.testing.assert_array_equal(mine.counts, counts)
+
+
+@pytest.mark.parametrize("high", [3e38, 1e-44, 1e-40])
+@pytest.mark.parametrize("low", [-1, 0])
+def test_bins_of_huge_and_of_subnormal_ranges(low: float, high: float) -> None:
+    rng = np.random.default_rng(0)
+    image = (high * rng.uniform(low, 1, (30, 99))).astype(np.float32)
+    smallest, largest = image.min(), image.max()
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = histogram(image, smallest, largest)
+        edges = np.linspace(smallest, largest, 257, dtype=np.float32)
+    if np.isfinite(edges).all():
+        where = np.searchsorted(edges, image.ravel(), side="right") - 1
+        expected = np.bincount(np.clip(where, 0, 255), minlength=256)
+        np.testing.assert_array_equal(found.counts, expected)
+    assert found.counts.sum() == image.size
