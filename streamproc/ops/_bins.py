@@ -1,10 +1,12 @@
 """Histograms of equal bins, by numpy's rules."""
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..frame import Array
-from ._histogram import count_real, histogram
+from ._histogram import count_real, extremes, histogram
 
 
 def binned(
@@ -22,11 +24,14 @@ def binned(
 def _of_real(
     flat: Array, bins: int, limits: tuple[float, float] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    low, high = limits or (flat.min(), flat.max())
     if limits is not None:
-        flat = flat[(flat >= low) & (flat <= high)]
-    elif not (np.isfinite(low) and np.isfinite(high)):
-        flat = flat[np.isfinite(flat)]
+        flat = flat[(flat >= limits[0]) & (flat <= limits[1])]
+    else:
+        low, high = extremes(flat)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            flat = flat[np.isfinite(flat)]
+        elif low < high:  # numpy need not look for them again
+            limits = cast(tuple[float, float], (low, high))
     edges = np.histogram_bin_edges(flat, bins, limits)
     with np.errstate(over="ignore"):
         scale = flat.dtype.type(bins / (float(edges[-1]) - float(edges[0])))
