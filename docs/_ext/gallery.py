@@ -41,6 +41,8 @@ SHOWN = {
     "--frame 50 --png demo.png",
     "nuclei": f"streamproc preview nuclei.yaml --source {SIMULATED} "
     "--frame 50 --png nuclei.png",
+    "touching_nuclei": f"streamproc preview touching_nuclei.yaml --source {SIMULATED} "
+    "--frame 50 --png touching_nuclei.png",
     "video": "streamproc preview video.yaml --frame 30 --png video.png",
 }
 #: What an example reads that is not there: a script that writes it. The video is the
