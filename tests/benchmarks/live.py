@@ -91,14 +91,15 @@ def bench_live(root: Path, frames: int, side: int, rounds: int, fps: float) -> N
         "ours, threads": engine,
     }
     delays: dict[str, Delays] = {name: [] for name in contestants}
+    begin = min(round(fps), frames // 2)
     for _ in range(rounds):
         for name, run in contestants.items():
             with contest.scratch(root) as folder:
-                delays[name] += run(recording, fps, folder)[round(fps) :]
+                delays[name] += run(recording, fps, folder)[begin:]
     print(
         f"\n{frames} frames of {side}² at {fps:g} frames/s, {rounds} rounds: from the "
-        "frame's due time to its rows and labels being saved, but for the first second "
-        "of each.\nOurs also writes every frame to the raw log, and syncs all of it to "
+        f"frame's due time to its rows and labels being saved, but for the first {begin} "
+        "frames.\nOurs also writes every frame to the raw log, and syncs all of it to "
         "the disk."
     )
     half, most = {}, {}
