@@ -98,9 +98,9 @@ def bench_live(root: Path, frames: int, side: int, rounds: int, fps: float) -> N
                 delays[name] += run(recording, fps, folder)[begin:]
     print(
         f"\n{frames} frames of {side}² at {fps:g} frames/s, {rounds} rounds: from the "
-        f"frame's due time to its rows and labels being saved; the first {begin} frames "
-        "are left out.\nOurs also writes every frame to the raw log, and syncs all of "
-        "it to the disk."
+        "frame's due time to its rows and labels being saved; the first "
+        f"{begin} are left out.\nOurs also writes every frame to the raw log, and "
+        "syncs all of it to the disk."
     )
     half, most = {}, {}
     for name, found in delays.items():
