@@ -1,10 +1,13 @@
 """Bland and Altman's limits of agreement, of differences that come bit by bit."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree  # type: ignore[import-untyped]  # scipy ships no types
 
 #: Standard deviations either side of the bias that hold 95 % of the differences.
 SPREAD = 1.96
@@ -93,3 +96,45 @@ def _quantile(confidence: float, freedom: int) -> float:
     from scipy.special import stdtrit  # type: ignore[import-untyped]  # no types
 
     return float(stdtrit(freedom, (1 + confidence) / 2))
+
+
+def paired(
+    one: Mapping[str, Any], other: Mapping[str, Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which rows of two tables of one frame are of the same object.
+
+    Those of the same label, where these are the same objects: their centroids are the
+    same, or are not known. Else those that are each other's nearest by centroid, and
+    not farther apart than the radius of the larger one: two methods number what they
+    find each in its own way.
+    """
+    first, second = np.asarray(one["label"]), np.asarray(other["label"])
+    _, mine, theirs = np.intersect1d(
+        first, second, assume_unique=True, return_indices=True
+    )
+    axes = [a for a in "zyx" if f"centroid_{a}" in one and f"centroid_{a}" in other]
+    if not axes or not len(first) or not len(second):
+        return mine, theirs
+    here, there = (
+        np.column_stack([np.asarray(t[f"centroid_{a}"], float) for a in axes])
+        for t in (one, other)
+    )
+    if len(first) == len(second) == len(mine) and np.allclose(
+        here[mine], there[theirs]
+    ):
+        return mine, theirs
+    far, nearest = KDTree(there).query(here)
+    back = KDTree(here).query(there)[1]
+    mine = np.flatnonzero(back[nearest] == np.arange(len(here)))
+    if "area" in one and "area" in other:
+        areas = np.asarray(other["area"], float)[nearest]
+        reach = _radius(np.maximum(np.asarray(one["area"], float), areas), len(axes))
+        mine = mine[(far <= reach)[mine]]
+    return mine, nearest[mine]
+
+
+def _radius(size: NDArray[np.float64], axes: int) -> NDArray[np.float64]:
+    """Return the radius of a disk (a ball) of so many pixels."""
+    if axes == 3:
+        return np.asarray(np.cbrt(3 * size / (4 * np.pi)))
+    return np.asarray(np.sqrt(size / np.pi))

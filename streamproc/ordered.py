@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Gt, Lt
 from numpy.typing import NDArray
 
-from .bland_altman import Differences
+from .bland_altman import Differences, paired
 from .errors import FrameError, nearest
 from .frame import Kind
 from .table import Measurements
@@ -62,11 +62,12 @@ class BlandAltman:
     """Compare two methods over all frames so far: bias and limits of agreement.
 
     Both inputs are tables of the same objects, or values. ``column`` is what is
-    compared: of tables row by row, those of one label being a pair; of values that are
-    mappings the value of this name. ``confidence`` is that of the intervals. The value
-    of a frame has its mean ``difference`` (first less second) and, of all pairs up to
-    it, their number ``pairs``, the ``bias``, its ``sd``, the limits of agreement
-    ``lower`` and ``upper``, and each one's interval: ``bias_from``, ``bias_to`` ….
+    compared: of tables object by object, paired by place where the two methods number
+    them differently; of values that are mappings the value of this name. ``confidence``
+    is that of the intervals. The value of a frame has its mean ``difference`` (first
+    less second) and, of all pairs up to it, their number ``pairs``, the ``bias``, its
+    ``sd``, the limits of agreement ``lower`` and ``upper``, and each one's interval:
+    ``bias_from``, ``bias_to`` ….
     """
 
     column: str = "area"
@@ -95,18 +96,21 @@ class BlandAltman:
             One of the inputs has no such column.
         """
         one, other = (_numbers(value, self.column) for value in values)
-        _, mine, theirs = np.intersect1d(
-            one[0], other[0], assume_unique=True, return_indices=True
-        )
-        here = Differences.of(one[1][mine] - other[1][theirs])
+        mine, theirs = paired(*map(_columns, values))
+        here = Differences.of(one[mine] - other[theirs])
         total = Differences(int(state[0]), *state[1:]).merged(here)
         found = {"difference": here.mean if here.count else float("nan")}
         found |= total.agreement(self.confidence)
         return [total.count, total.mean, total.squares], found
 
 
-def _numbers(value: object, column: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return labels and numbers of a table's column; of a value label 0."""
+def _columns(value: object) -> Mapping[str, Any]:
+    """Return the columns of a table; a value is the one row of its own."""
+    return value.columns if isinstance(value, Measurements) else {"label": [0]}
+
+
+def _numbers(value: object, column: str) -> NDArray[np.float64]:
+    """Return the numbers of a table's column, or a value's only one."""
     columns: Mapping[str, Any] = {"value": value}
     if isinstance(value, Measurements):
         columns = value.columns
@@ -119,8 +123,7 @@ def _numbers(value: object, column: str) -> tuple[NDArray[Any], NDArray[np.float
     numbers = np.atleast_1d(np.asarray(columns[column]))
     if numbers.dtype.kind not in "buif":
         raise FrameError(f"column {column!r} holds no numbers to compare")
-    labels = columns["label"] if isinstance(value, Measurements) else np.zeros(1, int)
-    return labels, numbers.astype(np.float64)
+    return np.asarray(numbers, np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
 
 import streamproc as sp
-from streamproc.bland_altman import Differences
+from streamproc.bland_altman import Differences, paired
 from streamproc.errors import ConfigError, FrameError
 from streamproc.ordered import BlandAltman
 from streamproc.table import Measurements
@@ -174,3 +174,35 @@ def test_as_a_step_of_yaml() -> None:
     graph["agree"] = {"bland_altman": {"confidence": 1}, "of": ["a", "b"]}
     with pytest.raises(ConfigError, match=r"confidence must be < 1\.0, got 1"):
         build(parse({**given, "save": ["agree"]}))
+
+
+@pytest.mark.parametrize("axes", ["yx", "zyx"])
+def test_objects_that_are_numbered_otherwise_are_paired_by_place(axes: str) -> None:
+    rng = np.random.default_rng(len(axes))
+    places = rng.permutation(100)[:30, None] * 20.0 + rng.random((30, len(axes)))
+    one = {"label": np.arange(1, 31), "area": np.full(30, 100)}
+    one |= {f"centroid_{a}": places[:, n] for n, a in enumerate(axes)}
+    order = rng.permutation(30)[:25]  # five are not found, one is elsewhere
+    other = {"label": np.arange(1, 27), "area": np.full(26, 90)}
+    for n, a in enumerate(axes):
+        other[f"centroid_{a}"] = np.append(places[order, n] + 0.3, -500.0)
+    mine, theirs = paired(one, other)
+    assert dict(zip(theirs, mine, strict=True)) == dict(enumerate(order))
+    # without areas the stray one has a partner, unless that has a nearer one
+    del other["area"]
+    assert set(zip(mine, theirs, strict=True)) <= set(
+        zip(*paired(one, other), strict=True)
+    )
+
+
+def test_objects_that_are_the_same_are_paired_by_label() -> None:
+    one = {"label": np.array([2, 5, 9]), "centroid_y": np.zeros(3)}
+    other = {"label": np.array([9, 2, 5]), "centroid_y": np.zeros(3)}
+    mine, theirs = paired(one, other)
+    assert (one["label"][mine] == other["label"][theirs]).all()
+    assert len(mine) == 3
+    # no place is known of one: labels are all there is
+    del other["centroid_y"]
+    assert len(paired(one, other)[0]) == 3
+    nothing = {"label": np.array([], int), "centroid_y": np.array([])}
+    assert [len(rows) for rows in paired(one, nothing)] == [0, 0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..bland_altman import Differences
+from ..bland_altman import Differences, paired
 from ..errors import ConfigError, nearest
 from ..handle import Handle
 from ..ops._overlap import overlap
@@ -48,8 +48,9 @@ def compare(
     column
         Of tables and values. Default: ``area``, or the only column of numbers.
     per
-        ``object`` pairs rows of one frame and label: two measurements of the same
-        objects. ``frame`` pairs the frames' means, whatever the objects are.
+        ``object`` pairs the objects of a frame: by label where both tables are of the
+        same objects, else by centroid, each other's nearest. ``frame`` pairs the
+        frames' means, whatever the objects are.
     min_iou
         Of label images: objects whose intersection over union is above this are the
         same one; from 0.5 to 1.
@@ -119,9 +120,11 @@ def _compare_numbers(
     one, other = (side.results.tables[side.name] for side in sides)
     chosen = column or _default_column(one, other)
     parts = [_numbers(t, chosen, per, frames) for t in (one, other)]
-    keys = [key for key in parts[0].columns if key != "number"]
-    table = parts[0].merge(parts[1], on=keys, suffixes=("_a", "_b"))
-    table = table.rename(columns={"number_a": "a", "number_b": "b"})
+    if per == "object":
+        table = _by_object(*parts)
+    else:
+        table = parts[0].merge(parts[1], on="frame", suffixes=("_a", "_b"))
+        table = table.rename(columns={"number_a": "a", "number_b": "b"})
     table["mean"] = (table["a"] + table["b"]) / 2
     table["difference"] = table["a"] - table["b"]
     known = table[["a", "b"]].dropna()
@@ -140,11 +143,35 @@ def _numbers(
     numbers = _columns(table)
     if column not in numbers:
         raise ConfigError(f"no column of numbers {column!r}{nearest(column, numbers)}")
-    found = table.loc[table["frame"].isin(frames), ["frame", "label", column]]
-    found = found.rename(columns={column: "number"}).astype({"number": "float64"})
+    places = [n for n in table if n == "area" or str(n).startswith("centroid_")]
+    wanted = dict.fromkeys(["frame", "label", *places])
+    found = table.loc[table["frame"].isin(frames), list(wanted)]
+    found = found.assign(number=table[column].astype("float64"))
     if per == "object":
         return found
     return found[["frame", "number"]].groupby("frame", as_index=False).mean()
+
+
+def _by_object(one: "pd.DataFrame", other: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the pairs of all frames that both tables have."""
+    import pandas as pd
+
+    theirs = dict(list(other.groupby("frame")))
+    found = []
+    for frame, mine in one.groupby("frame"):
+        if frame in theirs:
+            tables = mine, theirs[frame]
+            first, second = paired(*({str(n): c for n, c in t.items()} for t in tables))
+            pair = mine.iloc[first], theirs[frame].iloc[second]
+            labels = {"label": pair[0]["label"], "label_b": pair[1]["label"]}
+            numbers = {"a": pair[0]["number"], "b": pair[1]["number"]}
+            columns = {n: c.to_numpy() for n, c in (labels | numbers).items()}
+            found.append(pd.DataFrame({"frame": frame, **columns}))
+    if not found:
+        return pd.DataFrame(
+            columns=["frame", "label", "label_b", "a", "b"], dtype=float
+        )
+    return pd.concat(found, ignore_index=True)
 
 
 def _default_column(one: "pd.DataFrame", other: "pd.DataFrame") -> str:

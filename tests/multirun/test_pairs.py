@@ -65,7 +65,7 @@ def test_two_tables_of_a_run(runs: tuple[Path, Path]) -> None:
     result = sp.load(runs[0])
     a, b = (result.tables[n]["mean_intensity"] for n in ("cells", "smoothed"))
     pairs = found.table
-    assert list(pairs) == ["frame", "label", "a", "b", "mean", "difference"]
+    assert list(pairs) == ["frame", "label", "label_b", "a", "b", "mean", "difference"]
     np.testing.assert_array_equal(pairs["difference"], a - b)
     np.testing.assert_array_equal(pairs["mean"], (a + b) / 2)
     s, sd = found.summary, np.std(a - b, ddof=1)
