@@ -8,7 +8,9 @@ import warnings
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import typer
 import yaml
 
@@ -177,15 +179,24 @@ def test_every_operator_has_a_page(built: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(sp.ops.OPERATORS))
-def test_the_line_of_an_operator_is_a_step(name: str, built: Path) -> None:
+def test_the_line_of_an_operator_is_a_step(
+    name: str, built: Path, tmp_path: Path
+) -> None:
     # the pages are built from these files
     text = (DOCS / "reference/generated/operators" / f"{name}.md").read_text()
     (line,) = re.findall(r"in a pipeline \| `(.*)` \|", text)
-    kind = sp.ops.OPERATORS[name].takes[0][0]
+    step = yaml.safe_load(f"{{{line}}}")
+    if name == "flat_field":  # it reads the file
+        tifffile.imwrite(tmp_path / "flat.tif", np.ones((32, 32), np.uint16))
+        step[name] = {"flat": str(tmp_path / "flat.tif")}
+    spec = sp.ops.OPERATORS[name]
+    kinds = [k[0] for k in spec.takes[: len(spec.takes) - spec.optional]]
+    of = ["source" if kind == "image" else kind for kind in kinds]
     graph = {
         "mask": {"threshold": "otsu", "of": "source"},
         "labels": {"label": {}, "of": "mask"},
-        "it": {**yaml.safe_load(line), "of": "source" if kind == "image" else kind},
+        "value": {"statistics": {}, "of": "source"},
+        "it": {**step, "of": of if len(of) > 1 else of[0]},
     }
     source = {"simulation": {"frames": 1, "shape": [32, 32], "live": False}}
     given = {"source": source, "graph": graph, "save": ["it"]}

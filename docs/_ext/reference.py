@@ -28,7 +28,11 @@ SECTIONS = {
     "Sources": ("Source", "SourceInfo", "Frame", "Unreadable", "Gap"),
 }
 #: Parameters of the shown lines, where one method takes some of them only.
-USED = {"background": ("method", "window", "every"), "threshold": ("method",)}
+USED = {
+    "background": ("method", "window", "every"),
+    "flat_field": ("flat", "dark"),
+    "threshold": ("method",),
+}
 #: Properties of several columns: unit and meaning of them together.
 ABOUT = {
     "bbox": ("px", "first and one past the last pixel along each axis"),
