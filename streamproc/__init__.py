@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         StoreError,
         StreamprocError,
     )
-    from .frame import Frame, Gap, Source, SourceInfo, Unreadable
+    from .frame import Frame, Gap, Notice, Source, SourceInfo, Unreadable
     from .graph import open_source as open
     from .handle import Handle
     from .methods import Image, Labels, Mask, Table, Value
@@ -44,6 +44,7 @@ __all__ = [
     "Labels",
     "Mask",
     "MissingDependency",
+    "Notice",
     "Report",
     "Results",
     "Run",
@@ -72,7 +73,9 @@ _HOME = {
     "open": ("graph", "open_source"),
     "Handle": "handle",
     **dict.fromkeys(("Image", "Labels", "Mask", "Table", "Value"), "methods"),
-    **dict.fromkeys(("Frame", "Gap", "Source", "SourceInfo", "Unreadable"), "frame"),
+    **dict.fromkeys(
+        ("Frame", "Gap", "Notice", "Source", "SourceInfo", "Unreadable"), "frame"
+    ),
     **dict.fromkeys((n for n in __all__ if n.endswith("Error")), "errors"),
     **dict.fromkeys(("resume", "run", "start"), "runs"),
     **dict.fromkeys(("Results", "load"), "results"),

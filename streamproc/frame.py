@@ -78,7 +78,10 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Frames that never reached us, by the source's own counter: a row of ``gaps``."""
+    """Frames that never reached us, by the source's own counter: a row of ``gaps``.
+
+    A last index one below the first says that nobody can tell how many they are.
+    """
 
     first_source_index: int
     last_source_index: int
@@ -90,6 +93,19 @@ class Gap:
     def count(self) -> int:
         """How many frames are missing."""
         return self.last_source_index - self.first_source_index + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a live source has to say: a row of ``events``, and no frame's fate.
+
+    ``kind`` is one word (``disconnect``, ``reconnect``, ``stall`` …), ``level`` as in
+    `logging`, ``message`` one line.
+    """
+
+    kind: str
+    message: str
+    level: Literal["info", "warning", "error"] = "warning"
 
 
 @runtime_checkable
@@ -109,11 +125,12 @@ class Source(Protocol):
         """What this source is; known once it is constructed."""
         ...
 
-    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap]:
+    def frames(self, start: int = 0) -> Iterator[Frame | Unreadable | Gap | Notice]:
         """Yield every frame from position ``start`` on, in order.
 
         An unreadable frame is yielded as `Unreadable`, frames lost before us as
-        `Gap`; a frame of another shape or dtype raises `SourceError`.
+        `Gap`, what else there is to say as `Notice`; a frame of another shape or
+        dtype raises `SourceError`.
         """
         ...
 

@@ -12,7 +12,7 @@ import numpy as np
 from .config import read_yaml
 from .errors import ConfigError, FrameError, RunFolderError, nearest
 from .folder import RunFolder, connect_readonly, existing, status
-from .frame import Array, Frame, Source, SourceInfo
+from .frame import Array, Frame, Source, SourceInfo, Unreadable
 from .plugins import make_source
 from .reading import calibration, same_field
 from .results import Results, load
@@ -95,7 +95,9 @@ def view_source(source: Source, number: int = 0) -> View:
     if info.random_access:
         item = source.read(number)
     else:
-        item = next(iter(source.frames(number)), None)
+        items = iter(source.frames(number))
+        # a camera may have something to say, or to miss, before its first frame
+        item = next((i for i in items if isinstance(i, Frame | Unreadable)), None)
         source.stop()
     if not isinstance(item, Frame):
         raise FrameError(

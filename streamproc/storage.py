@@ -15,7 +15,7 @@ from .execution.admission import Admission, Logged, Recording
 from .execution.admission import Sequence as InOrder
 from .execution.live import Live
 from .folder import RunFolder
-from .frame import FrameRef
+from .frame import FrameRef, Notice
 from .job import Job
 from .metrics import Counters
 from .plan import Plan, Segment
@@ -189,13 +189,14 @@ class Storage:
                 on_full=options.on_full_log,
                 memory=options.limits.memory // 8,
                 failed=failed,
+                say=self._note,
             )
             return self._live
         if self._replayed is not None and job.total is not None:
             return Logged(self._replayed, job.total)
         if job.info.random_access and job.info.frames is not None:
             return Recording(source, job.frames)
-        return InOrder(source, job.frames)
+        return InOrder(source, job.frames, self._note)
 
     def _open_log(self) -> RawLog:
         """Open the raw log; the source goes on behind what is known to be lost."""
@@ -397,8 +398,15 @@ class Storage:
         ledger.set("reason", reason or (self._last_reason if self.again else ""))
         ledger.set("speed", self._last_speed if speed is None else json.dumps(speed))
 
-    def say(self, kind: str, message: str, frame: int | None = None) -> None:
+    def say(
+        self, kind: str, message: str, frame: int | None = None, level: str = "info"
+    ) -> None:
         """Record what was done to the run."""
         with contextlib.suppress(StreamprocError):
-            self.ledger.event(kind, message, frame=frame)
+            self.ledger.event(kind, message, frame=frame, level=level)
         self._folder.log(kind, message)
+
+    def _note(self, notice: Notice) -> None:
+        """Record what the source says, beside the frame that comes next."""
+        frame = self.log.admitted if self.log is not None else None
+        self.say(notice.kind, notice.message, frame, notice.level)

@@ -15,6 +15,7 @@ from streamproc.frame import (
     Frame,
     FrameRef,
     Gap,
+    Notice,
     Source,
     SourceInfo,
     Unreadable,
@@ -61,6 +62,14 @@ Item = Frame | Unreadable | Gap
 _BATCH = 1024
 
 
+def told(given: object) -> Notice | None:
+    """Return what a source has to say, as one line of text; None for a frame."""
+    if not isinstance(given, Notice):
+        return None
+    message = plain_text(str(given.message))
+    return Notice(plain_text(str(given.kind)), message, given.level)
+
+
 def checked(item: object) -> Item:
     """Return what a source yielded, in plain numbers and pixels of our own.
 
@@ -82,14 +91,14 @@ def checked(item: object) -> Item:
             return Unreadable(int(item.source_index), error, _time(item), item.metadata)
         if isinstance(item, Gap):
             first, last = int(item.first_source_index), int(item.last_source_index)
-            if last >= first:
+            if last >= first - 1:
                 reason = plain_text(str(item.reason))
                 return Gap(first, last, reason, _time(item), item.place)
     except (TypeError, ValueError, OverflowError) as error:
         raise SourceError(f"the source gave {item!r:.80}: {one_line(error)}") from error
     raise SourceError(
-        f"the source gave {item!r:.80}; it yields Frame, Unreadable or Gap "
-        "(with a last index not below its first)"
+        f"the source gave {item!r:.80}; it yields Frame, Unreadable, Notice or Gap "
+        "(whose last index is its first one less 1 or more)"
     )
 
 
@@ -175,11 +184,20 @@ class Recording:
 
 
 class Sequence:
-    """A source read once, in order (video; or live with ``log: none``)."""
+    """A source read once, in order (video; or live with ``log: none``).
 
-    def __init__(self, source: Source, limit: int | None) -> None:
+    ``say`` is told what the source has to say.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        limit: int | None,
+        say: Callable[[Notice], None] = lambda notice: None,
+    ) -> None:
         self._source = source
         self._limit = limit
+        self._say = say
         self._stopped = False
         self.exhausted = False
 
@@ -192,6 +210,9 @@ class Sequence:
         for given in self._source.frames(start):
             if self._stopped:
                 return
+            if (notice := told(given)) is not None:
+                self._say(notice)
+                continue
             item = checked(given)
             if isinstance(item, Gap):
                 yield item

@@ -25,6 +25,9 @@ class Continuity:
         if expected is None:
             return
         first, last = _span(item)
+        if isinstance(item, Gap) and not item.count:
+            self._expected = None  # the source tells what it knows
+            return
         # a gap told by the source may be a part of the whole
         self._expected = last + 1 if isinstance(item, Gap) else None
         if first > expected:

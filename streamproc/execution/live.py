@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from streamproc.frame import Gap, Source
+from streamproc.frame import Gap, Notice, Source
 from streamproc.schedule import Schedule
 from streamproc.store.log import RawLog
 
-from .admission import Admitted, Item, change, checked, stop_quietly
+from .admission import Admitted, Item, change, checked, stop_quietly, told
 from .continuity import Continuity
 from .handover import Handover
 from .waiting import OnFull, Waiting
@@ -39,6 +39,8 @@ class Live:
         Bytes of pixels on each side of the log.
     failed
         Is told why the log ended, at once.
+    say
+        Is told what the source has to say.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Live:
         on_full: OnFull,
         memory: int,
         failed: Callable[[BaseException], None],
+        say: Callable[[Notice], None],
     ) -> None:
+        self._say = say
         self._source = source
         self._log = log
         self._limit = limit
@@ -113,6 +117,9 @@ class Live:
                 expected = self._log.next_source_index
                 continuity = Continuity(expected if self._log.admitted else None)
                 for given in self._source.frames(expected):
+                    if (notice := told(given)) is not None:
+                        self._say(notice)
+                        continue
                     item = checked(given)
                     for gap in continuity.before(item):
                         self._waiting.put(gap)
