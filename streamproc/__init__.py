@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         StreamprocError,
     )
     from .frame import Frame, Gap, Notice, Source, SourceInfo, Unreadable
+    from .graph import align_sources as align
     from .graph import open_source as open
     from .handle import Handle
     from .methods import Image, Labels, Mask, Table, Value
@@ -57,6 +58,7 @@ __all__ = [
     "Table",
     "Unreadable",
     "Value",
+    "align",
     "attach",
     "compare",
     "load",
@@ -71,6 +73,7 @@ __all__ = [
 
 _HOME = {
     "open": ("graph", "open_source"),
+    "align": ("graph", "align_sources"),
     "Handle": "handle",
     **dict.fromkeys(("Image", "Labels", "Mask", "Table", "Value"), "methods"),
     **dict.fromkeys(

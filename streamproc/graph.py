@@ -165,8 +165,60 @@ def open_source(source: str | Path | Mapping[str, Any] | Source) -> Image:
     """
     from .plugins import make_source
 
-    graph = Graph(make_source(source))
-    graph.form = None if isinstance(source, Source) else source
+    form = None if isinstance(source, Source) else source
+    return _begin(make_source(source), form)
+
+
+def align_sources(
+    *sources: str | Path | Mapping[str, Any] | Source | Image,
+    tolerance_ms: float | None = None,
+    by: Literal["time", "trigger"] = "time",
+) -> Image:
+    """Open several sources as one, whose frames were taken together.
+
+    Parameters
+    ----------
+    *sources
+        Two or more, each as `open` takes it, or what `open` returned.
+    tolerance_ms
+        How far apart, in milliseconds, the times of frames that belong together may
+        be; with ``by="time"`` only.
+    by
+        ``"time"`` of acquisition, or ``"trigger"``: the sources' own counters.
+
+    Returns
+    -------
+    Image
+        The handle of the joined frames: all sources' channels, in their order.
+
+    Raises
+    ------
+    SourceError, ConfigError
+        A source cannot be opened, or they do not fit together (shape, dtype).
+    """
+    from .plugins import make_source
+
+    opened, forms = [], []
+    for given in sources:
+        if isinstance(given, Image):
+            if given.step.name != "source":
+                raise ConfigError(
+                    f"align takes sources, not the step {given.step.name!r}"
+                )
+            opened.append(given.graph.source)
+            forms.append(given.graph.form)
+        else:
+            opened.append(make_source(given))
+            forms.append(None if isinstance(given, Source) else given)
+    told = {"by": by} if tolerance_ms is None else {"tolerance_ms": tolerance_ms}
+    form = None if None in forms else {"align": {"sources": forms, **told}}
+    return _begin(make_source({"align": {"sources": opened, **told}}), form)
+
+
+def _begin(source: Source, form: object) -> Image:
+    """Return the handle of a new graph's source, which was opened from ``form``."""
+    graph = Graph(source)
+    graph.form = form
     handle = graph.handles["source"]
     if not isinstance(handle, Image):
         raise ConfigError("a source gives images")

@@ -251,6 +251,8 @@ def absolute(form: object) -> Any:  # YAML
         parameters["path"] = os.path.abspath(os.path.expanduser(path))  # keeps globs
     elif isinstance(path, list):
         parameters["path"] = [os.path.abspath(os.path.expanduser(p)) for p in path]
+    if "sources" in parameters:
+        parameters["sources"] = [absolute(source) for source in parameters["sources"]]
     return {
         name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
     }
