@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 import streamproc as sp
@@ -34,6 +33,7 @@ from tests.benchmarks.live import bench_live
 from tests.benchmarks.memory import Memory
 from tests.benchmarks.operators import bench_operators
 from tests.benchmarks.scaling import bench_scaling, bench_tasks
+from tests.benchmarks.steady import bench_steady
 
 Result = dict[str, float]
 
@@ -186,25 +186,6 @@ def bench_gil(root: Path, frames: int, n: int) -> None:
     print(f"\n10 ms of pure Python per frame: threads / inline {ratio:.2f}")
 
 
-def bench_memory(root: Path, frames: int) -> None:
-    """Tell how much memory grows from frame 200 on."""
-    simulation = {"frames": frames, "live": False}
-    raw = sp.open({"simulation": simulation})
-    labels = raw.gaussian(sigma=2).threshold("otsu").label()
-    save = {"source": raw, "nuclei": labels, "cells": labels.measure(raw)}
-    process = psutil.Process()
-    with scratch(root) as folder:
-        run = sp.start(save, to=folder / "run")
-        early = 0
-        while run.state == "running":
-            if not early and run.metrics.committed_here >= 200:
-                early = process.memory_info().rss
-            time.sleep(0.005)
-        run.wait()
-        growth = (process.memory_info().rss - early) / 1e6
-    print(f"\nmemory from frame 200 to {frames}: {growth:+.1f} MB")
-
-
 def main() -> None:
     """Run all, or those that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -212,7 +193,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--fps", type=float, default=20.0, help="live")
+    parser.add_argument("--fps", type=float, default=20.0, help="live, steady")
     parser.add_argument("--seconds", type=float, default=10.0, help="scaling: per mean")
     parser.add_argument("--processes", type=int, default=8, help="scaling")
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks")
@@ -226,7 +207,6 @@ def main() -> None:
         "engine",
         "writing",
         "gil",
-        "memory",
     ]
     n, frames, side = given.rounds, given.frames, given.side
     benches: dict[str, Callable[[Path], object]] = {
@@ -235,7 +215,7 @@ def main() -> None:
         "engine": lambda root: bench_engine(root, frames * 50, n),
         "writing": lambda root: bench_writing(root, frames // 2, n),
         "gil": lambda root: bench_gil(root, frames // 2, n),
-        "memory": lambda root: bench_memory(root, frames * 10),
+        "steady": lambda root: bench_steady(root, frames, given.fps),
         "peers": lambda root: bench_peers(root, frames, side, n),
         "live": lambda root: bench_live(root, frames, side, n, given.fps),
         "scaling": lambda root: bench_scaling(root, given.seconds, given.processes),

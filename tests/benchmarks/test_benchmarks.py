@@ -75,6 +75,16 @@ def test_latencies_are_measured(tmp_path: Path, repository: Path) -> None:
     assert re.search(r"ours / plain loop: p50 \d+\.\d+, p99 \d", told)
 
 
+def test_a_long_live_run_is_told_in_blocks(tmp_path: Path, repository: Path) -> None:
+    told = measure(
+        *(repository, tmp_path, "steady", "--frames", "600"), *("--fps", "300")
+    )
+    assert "600 live frames of 64² at 300/s on threads: 600 done, 0 lost" in told
+    rows = re.findall(r"^  frames +\d+ to +\d+: RSS +[\d.na]+ MB  p50", told, re.M)
+    assert len(rows) == 12
+    assert len(re.findall(r"per block.*: [+-nan\d.]+ ± ", told)) == 2
+
+
 def test_scaling_is_measured(tmp_path: Path, repository: Path) -> None:
     told = measure(
         *(repository, tmp_path, "scaling", "tasks", "--processes", "1"),
