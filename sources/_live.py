@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
-import numpy as np
 from annotated_types import Ge, Gt
 
+from streamproc.buffers import Buffers
 from streamproc.errors import ConfigError, FrameError, SourceError
 from streamproc.frame import Array, Frame, Gap, Notice, SourceInfo, Unreadable
 
@@ -18,6 +18,8 @@ from streamproc.frame import Array, Frame, Gap, Notice, SourceInfo, Unreadable
 POLL = 0.2
 #: Seconds before the first attempt to connect again, and between attempts at most.
 FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
+#: Bytes of memory that frames are copied into again and again.
+_BUFFERS = 512 << 20
 #: ``place`` of a gap between two processes of one run.
 RESTART = "restart"
 
@@ -124,6 +126,7 @@ class LiveSource:
     ) -> None:
         self._max_fps, self._every_nth = max_fps, every_nth
         self._roi, self._stall_timeout = roi, stall_timeout
+        self._buffers = Buffers(_BUFFERS)
         self._stopping = threading.Event()
         #: what was connected to learn ``info``, for the first `frames`
         self._link: Link | None = None
@@ -250,7 +253,7 @@ class LiveSource:
         if self._roi is not None and pixels.ndim >= 2:
             y, x, height, width = self._roi
             pixels = pixels[..., y : y + height, x : x + width]
-        return np.array(pixels, order="C", copy=True)
+        return self._buffers.copy(pixels)
 
 
 def _let_go(link: Link | None) -> None:

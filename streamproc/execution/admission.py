@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from streamproc.buffers import is_own
 from streamproc.errors import SourceError, one_line, plain_text
 from streamproc.frame import (
     Frame,
@@ -83,7 +84,8 @@ def checked(item: object) -> Item:
     try:
         if isinstance(item, Frame):
             pixels = item.pixels
-            if pixels.base is not None or sys.getrefcount(pixels) > _OURS:
+            is_ours = pixels.base is None and sys.getrefcount(pixels) <= _OURS
+            if not is_ours and not is_own(pixels):
                 pixels = pixels.copy()
             return Frame(pixels, int(item.source_index), _time(item), item.metadata)
         if isinstance(item, Unreadable):
