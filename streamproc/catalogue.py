@@ -19,8 +19,11 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 
 #: Headings of operators that no module of `ops` holds.
 _OWN, _PLUGINS = "map: Functions of your own.", "plugins: Of other packages."
-#: What the engine itself gives a sink.
-_ENGINE = ("path", "info", "saved_source", "platform")
+#: What the engine itself gives, by group.
+_ENGINE = {
+    "sinks": ("path", "info", "saved_source", "platform"),
+    "dashboards": ("path", "ready"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,7 @@ def _plugin(group: str, name: str) -> Item:
             inspect.getdoc(spec.function) or "",
         )
     kind = load(group, name)
-    skip = _ENGINE if group == "sinks" else ()
-    parameters = Parameters(kind, skip=skip, positional=True)
+    parameters = Parameters(kind, skip=_ENGINE.get(group, ()), positional=True)
     return Item(
         name, _parameters(parameters), _summary(kind), help=inspect.getdoc(kind) or ""
     )

@@ -15,6 +15,7 @@ from .commands.check import check
 from .commands.common import ERROR, INTERRUPTED, REFUSED, Stopped
 from .commands.compare import compare
 from .commands.control import control
+from .commands.dashboard import dashboard
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.info import info
@@ -28,8 +29,6 @@ from .commands.sweep import sweep
 from .commands.verify import verify
 from .errors import ConfigError, StreamprocError, nearest, one_line
 
-#: Commands of later versions.
-LATER = ("dashboard",)
 _VERBOSE = ("-v", "--verbose")
 
 
@@ -41,8 +40,6 @@ class _Commands(TyperGroup):
         name = args[0]
         if ctx.resilient_parsing:  # a shell asks how a line may go on
             return super().resolve_command(ctx, args)
-        if name in LATER:
-            raise ConfigError(f"{name} is not supported by this version yet")
         if name not in self.commands:
             raise ConfigError(f"no command {name!r}{nearest(name, self.commands)}")
         return super().resolve_command(ctx, args)
@@ -146,6 +143,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     control,
     check,
     status,
+    dashboard,
     info,
     list_,
     verify,

@@ -19,8 +19,6 @@ import pytest
 import tifffile
 import yaml
 
-from streamproc.cli import LATER
-
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 SIMULATION = "{simulation: {frames: 8, shape: [64, 64], fps: null, live: false}}"
 GRAPH = """
@@ -323,14 +321,6 @@ def test_a_bug_is_one_line_too(
 
 
 # --- refused: exit code 2, one line, nothing left behind ----------------------------
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_commands_of_later_versions_are_refused_by_name(
-    command: Command, name: str
-) -> None:
-    message = rf"error: {name} is not supported by this version yet$"
-    refused(command(name, "RUN", "--verify"), message)
 
 
 @pytest.mark.parametrize(

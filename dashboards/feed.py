@@ -1,0 +1,247 @@
+"""A run as the page shows it, read from its folder: beside it, never from within."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from streamproc.errors import StreamprocError
+from streamproc.folder import RunFolder, connect_readonly
+from streamproc.reading import source_info
+from streamproc.store.lock import is_locked
+
+#: Seconds after which all frames are counted anew: a later pass changes old rows.
+_RECOUNT = 60.0
+#: Seconds of frames that speed and latency are those of, and rows at most.
+_LATE, _LATE_ROWS = 10.0, 500
+
+#: Columns of a series: the moment, in seconds since the epoch, and what the plots show.
+SERIES = (
+    "time",
+    "objects",
+    "area",
+    "intensity",
+    "fps",
+    "latency_p50",
+    "latency_p99",
+    "lost",
+    "failed",
+    "skipped",
+)
+
+
+@dataclass
+class Counts:
+    """How many frames met which fate so far."""
+
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    lost: int = 0
+    admitted: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Admitted, and not finished."""
+        return max(0, self.admitted - self.done - self.failed - self.skipped)
+
+
+class Feed:
+    """Reads one run again and again, at a cost that does not grow with its length.
+
+    Every method may be called while the run is on, before it has a ledger, and after
+    its folder is gone: then it tells what it knew last. For one thread.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.counts = Counts()
+        self._last_frame = -1
+        self._counted_at = -_RECOUNT
+        self._journal_read = 0
+        self._values: dict[str, str] = {}
+        self._db: sqlite3.Connection | None = None
+        self._field_um: float | None = None
+        self._speed: dict[str, float | None] = {}
+        document: Mapping[str, Any] = {}
+        with suppress(StreamprocError):
+            document = folder.document()
+        self.document = document
+        self.adjustable: Sequence[str] = tuple(document.get("adjustable") or ())
+
+    def state(self) -> str:
+        """Return ``running``, ``paused``, ``finished``, ``stopped`` … or ``gone``."""
+        if not self.folder.pipeline.exists():
+            return "gone"
+        said = self._values.get("state", "interrupted")
+        if is_locked(self.folder.lock):
+            return "paused" if said == "paused" else "running"
+        return "interrupted" if said in ("running", "paused") else said
+
+    def told(self) -> dict[str, Any]:
+        """Return the numbers of this moment, ready for JSON."""
+        self._read()
+        counts = self.counts
+        return {
+            "state": self.state(),
+            "reason": self._values.get("reason") or None,
+            "admitted": counts.admitted,
+            "done": counts.done,
+            "failed": counts.failed,
+            "skipped": counts.skipped,
+            "lost": counts.lost,
+            "pending": counts.pending,
+            **self._speed,
+            **self._minute(),
+        }
+
+    def newest(self) -> int | None:
+        """Return the last frame that is done; None where there is none yet."""
+        sql = (
+            "SELECT frame FROM frames WHERE state = 'done' ORDER BY frame DESC LIMIT 1"
+        )
+        rows = self._query(sql)
+        return int(rows[0][0]) if rows else None
+
+    def when(self, frame: int) -> tuple[float | None, float | None]:
+        """Return when a frame was taken, and when its results were durable."""
+        rows = self._query(
+            "SELECT time, committed_at FROM frames WHERE frame=?", (frame,)
+        )
+        return (rows[0][0], rows[0][1]) if rows else (None, None)
+
+    def series(self, after: float, most: int) -> list[tuple[float, ...]]:
+        """Return rows of `SERIES` later than ``after``, one a second, oldest first.
+
+        Where they would be more than ``most``, those of 10 s or 60 s, else the last.
+        """
+        columns = ", ".join(SERIES)
+        for seconds in (1, 10, 60):
+            rows = self._query(
+                f"SELECT {columns} FROM summary WHERE seconds=? AND time>? "
+                "ORDER BY time DESC LIMIT ?",
+                (seconds, after, most + 1),
+            )
+            if len(rows) <= most:
+                break
+        return [tuple(0.0 if v is None else v for v in r) for r in rows[most - 1 :: -1]]
+
+    def events(self, most: int = 50) -> list[dict[str, Any]]:
+        """Return the last events, the newest first."""
+        names = ("time", "frame", "level", "kind", "message")
+        sql = f"SELECT {', '.join(names)} FROM events ORDER BY rowid DESC LIMIT ?"
+        return [dict(zip(names, row, strict=True)) for row in self._query(sql, (most,))]
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values, by ``step.parameter``, that hold for the newest frame."""
+        rows = self._query("SELECT step, name, value FROM parameters ORDER BY rowid")
+        return {f"{step}.{name}": json.loads(value) for step, name, value in rows}
+
+    def field_um(self) -> float | None:
+        """Return the width of the field in micrometres; None where nothing tells it."""
+        if self._field_um is None:
+            with suppress(StreamprocError, KeyError, IndexError):
+                info = source_info(self.folder)
+                size = info.pixel_size_um.get("x")
+                self._field_um = size * info.shape[-1] if size else None
+        return self._field_um
+
+    def areas(self, frame: int) -> list[float]:
+        """Return the areas of a frame's objects, of the first table that has them."""
+        tables = self._query('SELECT "table" FROM columns WHERE "column"=\'area\'')
+        if not tables:
+            return []
+        name = '"' + tables[0][0].replace('"', '""') + '"'
+        return [
+            r[0]
+            for r in self._query(f"SELECT area FROM {name} WHERE frame=?", (frame,))
+        ]
+
+    def _read(self) -> None:
+        rows = self._query("SELECT key, value FROM run")
+        self._values = dict(rows) if rows else self._values
+        now = time.monotonic()
+        if now - self._counted_at >= _RECOUNT:
+            self._last_frame, self._counted_at = -1, now
+            self.counts = Counts(admitted=self.counts.admitted)
+        count = (
+            "SELECT state, count(*), max(frame) FROM frames WHERE frame > ? GROUP BY 1"
+        )
+        for state, number, last in self._query(count, (self._last_frame,)):
+            setattr(self.counts, state, getattr(self.counts, state) + number)
+            self._last_frame = max(self._last_frame, last)
+        lost = self._query("SELECT coalesce(sum(count), 0) FROM gaps")
+        self.counts.lost = lost[0][0] if lost else self.counts.lost
+        self._count_admitted()
+        self._read_speed()
+
+    def _count_admitted(self) -> None:
+        """Count the journal's new lines; a recording admits what it takes into work."""
+        counts = self.counts
+        accounted = counts.done + counts.failed + counts.skipped
+        with suppress(OSError), self.folder.journal.open("rb") as file:
+            file.seek(self._journal_read)
+            while block := file.read(1 << 20):
+                counts.admitted += block.count(b"\n")
+                self._journal_read += len(block)
+        counts.admitted = max(
+            counts.admitted, accounted, int(self._values.get("admitted", 0))
+        )
+
+    def _read_speed(self) -> None:
+        """Read frames/s and latencies of the last seconds."""
+        rows = self._query(
+            "SELECT committed_at, latency_ms FROM frames WHERE latency_ms IS NOT NULL "
+            "ORDER BY frame DESC LIMIT ?",
+            (_LATE_ROWS,),
+        )
+        newest = rows[0][0] if rows else 0.0
+        late = [row for row in rows if newest - row[0] <= _LATE]
+        waits = sorted(row[1] for row in late)
+        span = newest - late[-1][0] if late else 0.0
+        self._speed = {
+            "fps": round(sum(r[0] > late[-1][0] for r in late) / span, 2)
+            if span
+            else 0.0,
+            "p50": waits[len(waits) // 2] if waits else None,
+            "p99": waits[len(waits) * 99 // 100] if waits else None,
+        }
+
+    def _minute(self) -> dict[str, Any]:
+        """Return means of the newest second, and the losses of the last minute."""
+        newest = self._query(
+            "SELECT objects, area, intensity, time FROM summary WHERE seconds=1 "
+            "ORDER BY time DESC LIMIT 1"
+        )
+        if not newest:
+            return {"objects": None, "area": None, "intensity": None, "lost_minute": 0}
+        objects, area, intensity, when = newest[0]
+        lost = self._query(
+            "SELECT coalesce(sum(lost), 0) FROM summary WHERE seconds=1 AND time>?",
+            (when - 60,),
+        )
+        return {
+            "objects": objects,
+            "area": area,
+            "intensity": intensity,
+            "lost_minute": lost[0][0],
+        }
+
+    def _query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of one SELECT; none where the ledger cannot be read now."""
+        try:
+            if self._db is None:
+                self._db = connect_readonly(self.folder.ledger)
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error:
+            self.close()
+            return []
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()

@@ -1,0 +1,163 @@
+"""The page in a real browser: what it shows is what the run has."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage.segmentation import find_boundaries
+
+import streamproc as sp
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    None,
+)
+#: Without them it looks for the world, and a root may not use its sandbox.
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    *(["--no-sandbox"] if getattr(os, "getuid", lambda: 1)() == 0 else []),
+]
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium on the path")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        made = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def opened(browser: Any, page: str) -> Iterator[Open]:
+    """Open the page of the live run in a window; no window may complain."""
+    windows, complaints = [], list[str]()
+
+    def window(width: int = 1366, height: int = 768) -> Any:
+        made = browser.new_page(viewport={"width": width, "height": height})
+        made.set_default_timeout(60_000)
+        made.on("pageerror", lambda error: complaints.append(str(error)))
+        made.on("console", lambda line: complaints.extend(errors(line)))
+        windows.append(made)
+        made.goto(page)
+        made.wait_for_function("streamproc.drawn > 0 && streamproc.told")
+        return made
+
+    def errors(line: Any) -> list[str]:
+        return [line.text] if line.type == "error" else []
+
+    yield window
+    for made in windows:
+        made.close()
+    assert not complaints
+
+
+def test_the_picture_goes_on_and_pause_freezes_it(opened: Open, live_run: Path) -> None:
+    window = opened()
+    first = window.evaluate("streamproc.frame")
+    window.wait_for_function(f"streamproc.frame > {first + 2}")
+    window.get_by_role("button", name="Pause").click()
+    window.wait_for_function("streamproc.told.state === 'paused'")
+    window.wait_for_function("streamproc.frame === streamproc.told.newest")
+    status = sp.load(live_run).status()
+    assert status["state"] == "paused"
+    assert window.locator("#veil").is_visible()
+    # what is shown is what the run has: the counts, and where the objects are
+    shown = window.evaluate("streamproc.frame")
+    window.wait_for_function(f"streamproc.told.done === {status['done']}")
+    assert window.locator("#done").inner_text() == f"{status['done']:,}"
+    outlines = np.array(window.evaluate(ALPHA), bool)
+    labels = np.asarray(sp.load(live_run).labels["nuclei"][shown])
+    expected = find_boundaries(labels, connectivity=1, mode="inner")  # type: ignore[no-untyped-call]
+    np.testing.assert_array_equal(outlines.reshape(labels.shape), expected)
+    window.keyboard.press("Space")
+    window.wait_for_function(f"streamproc.frame > {shown}")
+
+
+#: Where the canvas of the outlines is painted.
+ALPHA = """(() => {
+  const canvas = document.getElementById("labels");
+  const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return Array.from(all.data.filter((_, i) => i % 4 === 3));
+})()"""
+
+
+def test_a_parameter_is_set_for_everyone(opened: Open, live_run: Path) -> None:
+    one, other = opened(), opened(1920, 1080)
+    field = one.locator("[data-name='smooth.sigma']")
+    field.fill("1.75")
+    field.press("Enter")
+    other.wait_for_function("streamproc.told.parameters['smooth.sigma'] === 1.75")
+    assert other.locator("[data-name='smooth.sigma']").input_value() == "1.75"
+    assert one.locator("[data-name='mask.method']").is_disabled()
+    values = sp.load(live_run).parameters
+    assert list(values[values["name"] == "sigma"]["value"])[-1] == "1.75"
+    # what breaks the rule is said, and changes nothing
+    field.fill("-1")
+    field.press("Enter")
+    one.wait_for_selector("#said:visible")
+    assert "sigma" in one.locator("#said").inner_text()
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (1920, 1080), (820, 1180)])
+@pytest.mark.parametrize("view", ["operator", "engineer"])
+def test_nothing_overlaps_or_is_cut_off(
+    opened: Open, size: tuple[int, int], view: str
+) -> None:
+    window = opened(*size)
+    window.keyboard.press("1" if view == "operator" else "2")
+    window.wait_for_selector(f"html[data-view={view}]")
+    boxes = window.evaluate(BOXES)
+    assert boxes["wide"] <= size[0]
+    for name, (left, top, right, bottom) in boxes["parts"].items():
+        assert right - left > 20, name
+        assert bottom - top > 20, name
+        assert left >= 0, name
+        assert right <= size[0] + 1, name
+    parts = list(boxes["parts"].items())
+    for i, (name, a) in enumerate(parts):
+        for other, b in parts[i + 1 :]:
+            apart = a[2] <= b[0] + 1 or b[2] <= a[0] + 1
+            assert apart or a[3] <= b[1] + 1 or b[3] <= a[1] + 1, (name, other)
+
+
+#: Where the parts of the page lie: left, top, right, bottom.
+BOXES = """(() => {
+  const parts = {};
+  const names = "header, .stage, .under, .tile, figure, .panel";
+  document.querySelectorAll(names).forEach((part, i) => {
+    const box = part.getBoundingClientRect();
+    const place = [box.left, box.top, box.right, box.bottom];
+    if (box.width) parts[`${part.className || part.tagName} ${i}`] = place;
+  });
+  return { parts, wide: document.documentElement.scrollWidth };
+})()"""
+
+
+def test_drain_ends_the_run(opened: Open, live_run: Path) -> None:
+    window = opened()
+    window.get_by_role("button", name="Drain").click()
+    window.locator("#sure-yes").click()
+    window.wait_for_function("streamproc.told.state === 'stopped'")
+    status = sp.load(live_run).status()
+    assert (status["state"], status["pending"]) == ("stopped", 0)
+    assert window.locator("#state-text").inner_text() == "Stopped"
+    assert window.locator("#pause").is_disabled()
+    # the past can still be looked at
+    window.locator("#past").fill("3")
+    window.wait_for_function("streamproc.frame === 3")

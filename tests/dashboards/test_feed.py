@@ -1,0 +1,101 @@
+"""What the page is told is what the ledger has."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamproc.dashboards.feed import SERIES, Feed
+from streamproc.dashboards.picture import COLOURS, HEADER, Pictures
+from streamproc.sinks import ome_zarr  # noqa: F401  # the store that runs write
+
+import streamproc as sp
+from streamproc.folder import RunFolder
+from tests import cameras
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A live run with gaps, failures and objects."""
+    raw = sp.open(cameras.Lossy())
+    labels = raw.gaussian(sigma=1).threshold().label()
+    save = {"source": raw, "spots": labels, "cells": labels.measure(raw)}
+    return sp.run(save, tmp_path / "run").path
+
+
+def test_counts_are_those_of_status(run: Path) -> None:
+    feed = Feed(RunFolder(run))
+    told, status = feed.told(), sp.load(run).status()
+    for name in ("state", "admitted", "done", "failed", "skipped", "lost", "pending"):
+        assert told[name] == status[name], name
+    assert feed.told()["done"] == status["done"]  # nothing is counted twice
+    feed.close()
+
+
+def test_series_are_the_summary(run: Path) -> None:
+    feed = Feed(RunFolder(run))
+    rows = feed.series(0, 600)
+    done = sp.load(run).frames
+    assert rows
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert (
+        sum(row[SERIES.index("failed")] for row in rows)
+        == (done["state"] == "failed").sum()
+    )
+    newest = feed.newest()
+    assert newest == done[done["state"] == "done"]["frame"].max()
+    cells = sp.load(run).table("cells", newest)
+    assert feed.areas(newest) == list(cells["area"])
+    assert feed.parameters()["gaussian.sigma"] == 1
+    feed.close()
+
+
+def test_a_picture_is_the_frame_and_its_objects(run: Path) -> None:
+    results = sp.load(run)
+    picture = Pictures(RunFolder(run)).read(7)
+    assert picture is not None
+    labels = np.asarray(results.labels["spots"][7])
+    np.testing.assert_array_equal(picture.labels > 0, labels > 0)
+    assert picture.labels.max() <= COLOURS
+    pixels = np.asarray(results.images["source"][7], float)
+    order = np.argsort(pixels.ravel(), kind="stable")
+    shown = picture.gray.ravel()[order].astype(int)
+    assert (np.diff(shown) >= 0).all()  # brighter is never darker
+    assert (shown[0], shown[-1]) == (0, 255)
+    message = picture.message(12.5)
+    _, frame, width, height, jpeg, packed, when, _, _ = HEADER.unpack_from(message)
+    assert (frame, width, height, when) == (7, 32, 32, 12_500.0)
+    assert len(message) == HEADER.size + jpeg + packed
+
+
+def test_large_frames_come_from_a_level_that_fits(tmp_path: Path) -> None:
+    form = {"simulation": {"frames": 1, "shape": [1100, 2100], "live": False}}
+    raw = sp.open(form)
+    mask = raw.threshold()
+    saved = sp.run({"source": raw, "mask": mask}, tmp_path / "saved").path
+    without = sp.run({"mask": mask}, tmp_path / "without").path
+    picture = Pictures(RunFolder(saved)).read(0)
+    assert picture is not None
+    assert (picture.gray.shape, picture.scale) == ((275, 525), 4.0)
+    # a recording that was not saved is read again
+    again = Pictures(RunFolder(without)).read(0)
+    assert again is not None
+    assert again.gray.any()
+
+
+def test_a_camera_is_not_opened_a_second_time(tmp_path: Path) -> None:
+    form = {"simulation": {"frames": 3, "shape": [32, 32], "live": True}}
+    raw = sp.open(form)
+    save = {"cells": raw.threshold().label().measure()}
+    run = sp.run(save, tmp_path / "run", log={"keep_raw": False}).path
+    pictures = Pictures(RunFolder(run))
+    assert pictures.read(0) is None
+    assert pictures.reason == "this run saves no source images, and they came only once"
+
+
+def test_a_folder_that_is_gone_is_said_to_be(run: Path) -> None:
+    feed = Feed(RunFolder(run))
+    assert feed.told()["state"] == "finished"
+    shutil.rmtree(run)
+    assert feed.told()["state"] == "gone"
+    assert feed.told()["done"] == 58

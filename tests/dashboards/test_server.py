@@ -1,0 +1,179 @@
+"""The page's sockets, spoken to without a browser."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+import streamproc as sp
+
+from .conftest import Begin, serving
+
+pytestmark = pytest.mark.slow  # a run and a server each
+
+Talk = Callable[[WebSocketClientConnection], Coroutine[Any, Any, Any]]
+
+
+def talk(page: str, what: Talk, origin: str | None = None) -> Any:
+    """Speak to the socket of the live picture."""
+
+    async def whole() -> Any:
+        url = page.replace("http", "ws") + "live"
+        headers = {"Origin": origin or page.rstrip("/")}
+        connection = await websocket_connect(HTTPRequest(url, headers=headers))
+        try:
+            return await asyncio.wait_for(what(connection), 60)
+        finally:
+            connection.close()
+            while await connection.read_message() is not None:
+                pass  # what was under way; then its socket is closed
+
+    return asyncio.run(whole())
+
+
+async def told(connection: WebSocketClientConnection, kind: str) -> dict[str, Any]:
+    """Return the next message of a kind; pictures are drawn, numbers are heard."""
+    while True:
+        message = await connection.read_message()
+        assert message is not None, "the server closed"
+        if isinstance(message, bytes):
+            frame = struct.unpack_from("<I", message, 4)[0]
+            await connection.write_message(json.dumps({"drawn": frame}))
+            if kind == "picture":
+                return {"frame": frame}
+            continue
+        found: dict[str, Any] = json.loads(message)
+        if found["type"] == "stats":
+            await connection.write_message('{"heard": true}')
+        if found["type"] == kind:
+            return found
+
+
+def test_pictures_and_numbers_come(page: str, live_run: Path) -> None:
+    async def look(connection: WebSocketClientConnection) -> list[int]:
+        frames = [(await told(connection, "picture"))["frame"] for _ in range(4)]
+        numbers = await told(connection, "stats")
+        assert numbers["state"] == "running"
+        assert numbers["admitted"] >= numbers["done"] > 0
+        return frames
+
+    frames = talk(page, look)
+    assert frames == sorted(set(frames))
+
+
+def test_who_draws_nothing_is_sent_two_pictures(page: str) -> None:
+    async def stare(connection: WebSocketClientConnection) -> int:
+        pictures = numbers = 0
+        while numbers < 3:
+            message = await connection.read_message()
+            pictures += isinstance(message, bytes)
+            if isinstance(message, str):
+                numbers += 1
+                await connection.write_message('{"heard": true}')
+        return pictures
+
+    assert talk(page, stare) == 2  # the frames go on meanwhile
+
+
+def test_controls_reach_the_run(page: str, live_run: Path) -> None:
+    async def steer(connection: WebSocketClientConnection) -> int:
+        await connection.write_message('{"do": "pause"}')
+        assert (await told(connection, "done"))["do"] == "pause"
+        while (await told(connection, "stats"))["state"] != "paused":
+            pass
+        await connection.write_message('{"do": "resume"}')
+        await told(connection, "done")
+        await connection.write_message('{"set": "smooth.sigma", "value": 2.5}')
+        frame = int((await told(connection, "done"))["frame"])
+        await connection.write_message('{"set": "mask.offset", "value": 1}')
+        refused = await told(connection, "error")
+        assert "mask.offset is not adjustable" in refused["message"]
+        while (await told(connection, "stats"))["parameters"]["smooth.sigma"] != 2.5:
+            pass
+        return frame
+
+    frame = talk(page, steer)
+    parameters = sp.load(live_run).parameters
+    last = parameters[parameters["name"] == "sigma"].iloc[-1]
+    assert (last["frame"], json.loads(last["value"])) == (frame, 2.5)
+
+
+@pytest.mark.parametrize(
+    "message", ["", "[]", "nonsense", '{"do": "format"}', '{"show": "x"}', "[" * 70_000]
+)
+def test_what_means_nothing_is_told_and_harms_nobody(page: str, message: str) -> None:
+    async def mumble(connection: WebSocketClientConnection) -> None:
+        await connection.write_message(message)
+        if '"show"' not in message:
+            assert (await told(connection, "error"))["message"]
+        await told(connection, "stats")
+
+    talk(page, mumble)
+
+
+def test_pages_of_other_places_are_refused(page: str) -> None:
+    with pytest.raises(HTTPClientError, match="403"):
+        talk(page, lambda connection: told(connection, "stats"), "http://example.org")
+
+
+def test_frames_of_the_past_are_shown(page: str) -> None:
+    async def go_back(connection: WebSocketClientConnection) -> int:
+        await told(connection, "picture")
+        await connection.write_message('{"show": 0}')
+        while (frame := (await told(connection, "picture"))["frame"]) != 0:
+            pass
+        return int(frame)
+
+    assert talk(page, go_back) == 0
+
+
+def test_the_run_does_not_notice_its_death(
+    page: str, live_run: Path, begin: Begin
+) -> None:
+    again = begin("dashboard", str(live_run))
+    serving(again)
+    os.kill(again.pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+    again.wait()
+    done = sp.load(live_run).status()["done"]
+    while (status := sp.load(live_run).status())["done"] <= done:
+        pass
+    assert status["state"] == "running"
+    with urlopen(page + "healthz") as answer:
+        assert answer.read() == b"ok\n"
+
+
+def test_bad_input_is_one_line(tmp_path: Path, begin: Begin) -> None:
+    def said(*arguments: str) -> str:
+        process = begin("dashboard", *arguments)
+        text = process.communicate(timeout=60)[0]
+        assert process.returncode == 2, text
+        assert text.count("\n") == 1, text
+        return text
+
+    assert "no run folder 'nothing'" in said("nothing")
+    raw = sp.open({"simulation": {"frames": 1, "shape": [32, 32], "live": False}})
+    sp.run({"mask": raw.threshold()}, tmp_path / "run")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        text = said(str(tmp_path / "run"), "--port", str(port))
+    assert f"port {port} is taken; the next free one is {port + 1}" in text
+
+
+def test_there_is_nothing_beside_the_page(page: str) -> None:
+    for path in ("assets/../server.py", "assets/%2e%2e/server.py", "run.json"):
+        with pytest.raises(HTTPError, match="40") as refused:
+            urlopen(page + path)
+        refused.value.close()
