@@ -56,7 +56,8 @@ class Hub:
         """Look no more."""
         for timer in self._timers:
             timer.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.submit(self._let_go)
+        self._pool.shutdown(wait=False)
 
     def wake(self) -> None:
         """Look at once: a viewer has room again."""
@@ -153,6 +154,12 @@ class Hub:
             "field_um": feed.field_um(),
             "now": time.time(),
         }
+
+    def _let_go(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+        if self._pictures is not None:
+            self._pictures.close()
 
     def _command(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         try:

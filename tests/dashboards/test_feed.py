@@ -99,3 +99,4 @@ def test_a_folder_that_is_gone_is_said_to_be(run: Path) -> None:
     shutil.rmtree(run)
     assert feed.told()["state"] == "gone"
     assert feed.told()["done"] == 58
+    feed.close()
