@@ -105,14 +105,46 @@ def test_a_flood_is_skimages_ties_included(
 
 
 def test_a_flood_of_crowded_levels_is_skimages() -> None:
-    """All but one pixel share a queue: levels are ranked instead."""
+    """All but one pixel share a queue: a heap takes over, at once if need be."""
     rng = np.random.default_rng(0)
     image = rng.random((80, 90)).astype(np.float32)
     image[0, 0] = 1e9
-    markers = np.where(rng.random(image.shape) < 0.01, rng.integers(1, 9), 0)
-    np.testing.assert_array_equal(
-        ops.watershed(image, markers), segmentation.watershed(image, markers)
-    )
+    for share in (0.01, 0.5):
+        markers = np.where(rng.random(image.shape) < share, rng.integers(1, 9), 0)
+        markers *= rng.integers(1, 9, image.shape)
+        np.testing.assert_array_equal(
+            ops.watershed(image, markers), segmentation.watershed(image, markers)
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_flood_knows_no_bounds(dtype: str) -> None:
+    """Levels that are infinite, or as far apart as numbers can be."""
+    most = np.finfo(dtype).max
+    levels = np.array([-np.inf, -most, -0.0, 0.0, 1.0, most, np.inf], dtype)
+    rng = np.random.default_rng(0)
+    for some in (levels, levels[-1:], levels[:1], levels[[0, -1]], levels[[1, -2]]):
+        image = rng.choice(some, (30, 40))
+        markers = np.where(rng.random(image.shape) < 0.02, 1, 0)
+        markers *= rng.integers(1, 9, image.shape)
+        np.testing.assert_array_equal(
+            ops.watershed(image, markers), segmentation.watershed(image, markers)
+        )
+
+
+def test_parts_of_a_mask_are_flooded_apart() -> None:
+    """Some have no marker, some one, some several; what touches is of one part."""
+    image, mask = smooth((60, 70)), blobs((60, 70), 3)
+    markers = np.zeros(mask.shape, np.uint32)
+    markers[::7, ::9] = np.arange(1, 9 * 8 + 1).reshape(9, 8)
+    for reach in (1, 2):
+        parts = ops.label(mask, connectivity=reach)
+        counts = [len(set(markers[parts == n]) - {0}) for n in range(1, parts.max())]
+        assert min(counts) == 0
+        assert max(counts) > 1
+        ours = ops.watershed(image, markers, mask, connectivity=reach)
+        expected = segmentation.watershed(image, markers, reach, mask=mask != 0)
+        np.testing.assert_array_equal(ours, expected)
 
 
 def test_the_order_of_equal_markers_is_skimages(
@@ -122,7 +154,7 @@ def test_the_order_of_equal_markers_is_skimages(
     calls: list[int] = []
     heap = _flood._by_heap
 
-    def counted(*given: Array) -> None:
+    def counted(*given: Any) -> None:
         calls.append(1)
         heap(*given)
 
