@@ -1,6 +1,7 @@
 """Filters that are one line of weights per axis: borders mirrored, float32."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -42,8 +43,12 @@ def per_axis(
     return values
 
 
+@lru_cache(maxsize=64)
 def gaussian_weights(sigma: float, order: int = 0) -> Weights:
-    """Return scipy's weights of a Gaussian, or of a derivative, cut at 4 sigma."""
+    """Return scipy's weights of a Gaussian, or of a derivative, cut at 4 sigma.
+
+    They are read-only: whoever asks next is given the same.
+    """
     if sigma <= 0:
         return ONE
     radius = int(4 * sigma + 0.5)
@@ -54,7 +59,9 @@ def gaussian_weights(sigma: float, order: int = 0) -> Weights:
         weights *= x / sigma**2
     elif order == 2:
         weights *= (x**2 / sigma**2 - 1) / sigma**2
-    return np.asarray(weights, np.float32)
+    found = np.asarray(weights, np.float32)
+    found.flags.writeable = False
+    return found
 
 
 def smoothed(image: Array, sigmas: tuple[float, ...]) -> NDArray[np.float32]:
@@ -91,8 +98,6 @@ def _correlate(plane: Array, across: Weights, down: Weights, out: Array) -> Arra
     signs = _sign(down), _sign(across)
     radius = max(across.size, down.size) // 2
     if 0 not in signs and radius >= _FASTER[plane.dtype.name]:
-        plane = plane.view()
-        plane.flags.writeable = False  # numba compiles for either
         weigh(plane, down, across, signs, out)
         return out
     rows = lines(single(plane))

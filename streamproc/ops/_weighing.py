@@ -27,15 +27,19 @@ def weigh(
     middle are the negatives of those behind.
     """
     below, beside = down.size // 2, across.size // 2
-    slots, half, rows, near = _places(*plane.shape, below, beside)
+    slots, half, rows, columns, near = _places(*plane.shape, below, beside)
+    plane, down, across = plane.view(), down[below:], across[beside:]
+    for array in (plane, down, across):
+        array.flags.writeable = False  # numba compiles for either
     _weigh(
         plane,
         rows,
+        columns,
         near,
         slots,
         half,
-        down[below:],
-        across[beside:],
+        down,
+        across,
         np.float32(signs[0]),
         np.float32(signs[1]),
         out,
@@ -45,28 +49,36 @@ def weigh(
 @lru_cache(maxsize=64)
 def _places(
     height: int, width: int, below: int, beside: int
-) -> tuple[int, int, Places, Places]:
+) -> tuple[int, int, Places, Places, Places]:
     """Return how many rows to keep, half a row, and where neighbours are.
 
     A row is kept in halves, even columns and odd ones. Neighbours are those among
-    the rows kept, and those of the first column.
+    the rows kept, the columns from ``beside`` before the first one on, and those of
+    the first column in halves.
     """
     slots = min(height, 2 * below + 2)
     strips = -(-width // max(_COLUMNS, _ROOM // slots))
     half = -(-width // strips) // 2
     # rows that begin an odd number of 64 bytes apart do not displace each other
     half = -(-half // 16) * 16 + 8
-    rows = np.arange(-below, height + below + 1) % (2 * height)
-    rows = np.minimum(rows, 2 * height - 1 - rows) % slots * (2 * half)
+    rows = _mirrored(height, below) % slots * (2 * half)
+    columns = _mirrored(width, beside)
     at = np.arange(2 * beside + 2)
     near = at // 2 + at % 2 * (half + beside + 1)
-    return slots, half, rows.astype(np.uintp), near.astype(np.uintp)
+    return slots, half, rows, columns, near.astype(np.uintp)
+
+
+def _mirrored(length: int, beyond: int) -> Places:
+    """Return which pixel lies at each place from ``-beyond`` on: b a | a b | b a."""
+    at = np.arange(-beyond, length + beyond + 1) % (2 * length)
+    return np.minimum(at, 2 * length - 1 - at).astype(np.uintp)
 
 
 @jit_sums
 def _weigh(
     plane: Array,
     rows: Array,
+    columns: Array,
     near: Array,
     slots: int,
     half: int,
@@ -85,8 +97,8 @@ def _weigh(
     below, beside = down.size - 1, across.size - 1
     line = np.empty(2 * (half + beside + 1), np.float32)
     # the gap between halves is added up, too: denormal numbers there would be slow
-    ring = np.zeros(slots * 2 * half, np.float32)
-    sums = np.empty(4 * half, np.float32)
+    ring = _zeros(slots * 2 * half)
+    sums = _zeros(4 * half)
     zero = np.uintp(0)
     for left in range(0, width, 2 * half):
         count = (min(2 * half, width - left) + 1) // 2
@@ -94,7 +106,7 @@ def _weigh(
         ready = 0
         for y in range(0, height, 2):
             while ready < min(height, y + below + 2):
-                _read(plane[ready], left, beside, count, line)
+                _read(plane[ready], columns, left - beside, count + beside, line)
                 at = np.uintp(ready % slots * 2 * half)
                 then = at + np.uintp(half)
                 _add(line, near, across, across_sign, size, ring, at, then)
@@ -107,31 +119,31 @@ def _weigh(
 
 
 @jit_sums
-def _read(row: Array, left: int, radius: int, count: int, line: Array) -> None:
-    """Copy the even columns, then the odd ones, as many as the neighbours need."""
+def _zeros(size: int) -> Array:
+    """Return zeros that begin with a line of the processor's memory."""
+    zeros = np.zeros(size + 16, np.float32)
+    skip = -(zeros.ctypes.data // 4) % 16
+    return zeros[skip : skip + size]
+
+
+@jit_sums
+def _read(row: Array, columns: Array, start: int, count: int, line: Array) -> None:
+    """Copy so many even columns from ``start`` on, then the odd ones."""
     even, odd = line[: line.size // 2], line[line.size // 2 :]
-    total = count + radius
-    start = left - radius
-    first = min(total, max(0, (1 - start) // 2))
-    last = max(first, min(total, (row.size - start) // 2))
+    before = (columns.size - row.size) // 2
+    first = min(count, max(0, (1 - start) // 2))
+    last = max(first, min(count, (row.size - start) // 2))
     for x in range(first):
-        even[x] = row[_mirrored(start + 2 * x, row.size)]
-        odd[x] = row[_mirrored(start + 2 * x + 1, row.size)]
+        even[x] = row[columns[start + 2 * x + before]]
+        odd[x] = row[columns[start + 2 * x + 1 + before]]
     inside = row[start + 2 * first : start + 2 * last]
     evens, odds = even[first:last], odd[first:last]
     for x in range(evens.size):
         evens[x] = np.float32(inside[2 * x])
         odds[x] = np.float32(inside[2 * x + 1])
-    for x in range(last, total):
-        even[x] = row[_mirrored(start + 2 * x, row.size)]
-        odd[x] = row[_mirrored(start + 2 * x + 1, row.size)]
-
-
-@jit_sums
-def _mirrored(place: int, length: int) -> int:
-    """Return which pixel lies at a place beyond the border: b a | a b | b a."""
-    place %= 2 * length
-    return min(place, 2 * length - 1 - place)
+    for x in range(last, count):
+        even[x] = row[columns[start + 2 * x + before]]
+        odd[x] = row[columns[start + 2 * x + 1 + before]]
 
 
 @jit_sums
