@@ -16,6 +16,7 @@ from .errors import ConfigError, FrameError, SourceError, one_line
 from .frame import Array, FrameRef, Kind, SourceInfo, trailing_axes
 from .fusion import by_rows, groups, joined
 from .grid import Grid
+from .recall import remembering
 from .table import Measurements
 from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
 
@@ -128,6 +129,7 @@ class Stage:
         )
         return replace(self, instructions=joined(instructions))
 
+    @remembering()
     def __call__(
         self,
         ref: FrameRef,
@@ -278,9 +280,10 @@ def _own(
     """Call a user's function; copy a result that it may write into once more.
 
     A buffer that the function keeps (``out=``) would change under the encoder. An
-    array that nobody else holds is taken as it is.
+    array that nobody else holds is taken as it is. In the function arrays may change.
     """
-    value = function(*inputs, **parameters)
+    with remembering(False):
+        value = function(*inputs, **parameters)
     if isinstance(value, np.ndarray):
         is_held = sys.getrefcount(value) > _FRESH or value.base is not None
         if is_held and not any(value is i or value.base is i for i in _arrays(inputs)):

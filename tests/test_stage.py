@@ -83,6 +83,36 @@ def test_values_go_after_their_last_use() -> None:
     assert result.rows["held"].rows[0][-1] == 1
 
 
+def test_what_a_function_does_to_labels_is_measured() -> None:
+    def halved(labels: Array) -> Array:
+        mine = labels.copy()
+        mine[:, ::2] = 0
+        return mine
+
+    def own_way(mask: Array) -> Any:
+        labels = sp.ops.label(mask)
+        labels[:, ::2] = 0
+        return sp.ops.measure(labels, properties=("area",))
+
+    mask = simulated().threshold()
+    labels = mask.label()
+    areas = ["area"]
+    saved: dict[str, sp.Handle] = {
+        "all": labels.measure(properties=areas),
+        "half": labels.map(halved, kind="labels").measure(properties=areas),
+        "own": mask.map(own_way, kind="table"),
+    }
+    pixels = noise(1, (64, 64))[0]
+    result = stage_of(saved)(ref(pixels), {}, {})
+    assert result.error is None
+    found = {name: [row[1:] for row in r.rows] for name, r in result.rows.items()}
+    whole = sp.ops.label(sp.ops.threshold(pixels))
+    for name, image in {"all": whole, "half": halved(whole)}.items():
+        numbers, counts = np.unique(image[image > 0], return_counts=True)
+        assert found[name] == list(zip(numbers.tolist(), counts.tolist(), strict=True))
+    assert found["own"] == found["half"] != found["all"]
+
+
 def test_a_frame_that_cannot_be_read_keeps_its_time() -> None:
     stage = stage_of({"x": simulated().map(np.mean, kind="value")})
     gone = FrameRef(7, 7, 1.5, '{"a": 1}', None)
@@ -390,6 +420,7 @@ _AFTER_REHEARSAL = """
 import sys
 import numpy as np
 import streamproc as sp
+from streamproc.frame import FrameRef
 from streamproc.plan import make_plan
 from streamproc.stage import rehearse, run
 
@@ -419,6 +450,7 @@ assert before, "no kernel found"
 values = {"source": image.astype(info.dtype)}
 for step in stage.instructions:
     values[step.name] = run(step, values, {})
+stage(FrameRef(0, 0, None, None, None, pixels=values["source"]), {}, {})
 new = {n: set(s) - set(before.get(n, ())) for n, s in compiled().items()}
 print({n: s for n, s in new.items() if s} or "nothing")
 """

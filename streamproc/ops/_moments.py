@@ -16,6 +16,8 @@ _AREA, _Z, _Y, _X = 0, 1, 2, 3
 _Z0, _Y0, _X0, _Z1, _Y1, _X1 = 4, 5, 6, 7, 8, 9
 _SZ, _SY, _SX, _SZZ, _SYY, _SXX, _SZY, _SZX, _SYX = range(10, 19)
 _WIDTH = 19
+# and of that of grey levels, after the weighted positions
+_SHIFTED, _SQUARES, _LOW, _HIGH, _TOTAL = 3, 4, 5, 6, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,14 @@ class Geometry:
         """The plane, row and column after each box."""
         return {a: self.sums[:, k] for a, k in zip("zyx", (_Z1, _Y1, _X1), strict=True)}
 
-    def first(self, axis: str) -> NDArray[np.int64]:
-        """Where the first pixel of each object is."""
-        return self.sums[:, _Z + "zyx".index(axis)]
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Where the first pixel of each object is: z, y, x."""
+        return self.sums[:, _Z : _X + 1]
 
-    def centroid(self, axis: str) -> NDArray[np.float64]:
-        """Return the mean position."""
-        return self.first(axis) + self.sums[:, _SZ + "zyx".index(axis)] / self.area
+    def centre(self) -> NDArray[np.float64]:
+        """Return the mean positions: z, y, x."""
+        return self.first + self.sums[:, _SZ : _SX + 1] / self.area[:, None]
 
     def diameter(self) -> NDArray[np.float64]:
         """Return the diameter of the circle (the ball) of the same size."""
@@ -127,18 +130,48 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Intensity:
-    """Sums over the grey levels of every object in one channel."""
+    """The grey levels of every object in one channel, from sums over its pixels.
 
-    sum: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    min: NDArray[np.float64]
-    max: NDArray[np.float64]
-    std: NDArray[np.float64]
-    weighted: NDArray[np.float64]
+    An object of nothing but NaN has none: all is NaN.
+    """
 
-    def centroid(self, axis: str) -> NDArray[np.float64]:
-        """Return the position of the centre of brightness."""
-        return self.weighted[:, "zyx".index(axis)]
+    #: the columns that `_add_levels` writes
+    sums: Array
+    #: pixels that are not NaN
+    known: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+    def sum(self) -> NDArray[np.float64]:
+        """Return the sum."""
+        return self._of_known(_TOTAL)
+
+    def mean(self) -> NDArray[np.float64]:
+        """Return the mean."""
+        return self.sum() / self.known
+
+    def min(self) -> NDArray[np.float64]:
+        """Return the darkest level."""
+        return self._of_known(_LOW)
+
+    def max(self) -> NDArray[np.float64]:
+        """Return the brightest level."""
+        return self._of_known(_HIGH)
+
+    def std(self) -> NDArray[np.float64]:
+        """Return the standard deviation of the population."""
+        shifted = self._of_known(_SHIFTED) / self.known
+        variance = self._of_known(_SQUARES) / self.known - shifted**2
+        return np.asarray(np.sqrt(np.maximum(variance, 0)))
+
+    def centre(self) -> NDArray[np.float64]:
+        """Return the centres of brightness, z, y, x; NaN without brightness."""
+        total = self.sum()[:, None]
+        centre = np.full((len(total), 3), np.nan)
+        np.divide(self.sums[:, :3], total, out=centre, where=total != 0)
+        return np.asarray(self.first + centre)
+
+    def _of_known(self, column: int) -> NDArray[np.float64]:
+        return np.where(self.known > 0, self.sums[:, column], np.nan)
 
 
 def geometry(
@@ -163,29 +196,7 @@ def intensities(
         lines(image), runs.first, runs.start, runs.stop, place, image.shape[-2],
         shapes.sums, sums, known,
     )  # fmt: skip
-    return _intensity(sums.astype(np.float64), known, shapes)
-
-
-def _intensity(
-    sums: NDArray[np.float64], known: NDArray[np.int64], shapes: Geometry
-) -> Intensity:
-    some = known > 0
-    nan = np.full(len(known), np.nan)
-    number = np.where(some, known, 1)
-    shifted = sums[:, 3] / number
-    variance = np.maximum(sums[:, 4] / number - shifted**2, 0)
-    total = sums[:, 7]
-    weighted = np.full((len(known), 3), np.nan)
-    lit = some & (total != 0)
-    np.divide(sums[:, :3], total[:, None], out=weighted, where=lit[:, None])
-    return Intensity(
-        sum=np.where(some, total, nan),
-        mean=np.where(some, total / number, nan),
-        min=np.where(some, sums[:, 5], nan),
-        max=np.where(some, sums[:, 6], nan),
-        std=np.where(some, np.sqrt(variance), nan),
-        weighted=weighted + shapes.sums[:, _Z : _X + 1],
-    )
+    return Intensity(sums, known, shapes.first)
 
 
 @jit

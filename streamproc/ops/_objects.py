@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import FrameError
 from ..frame import Array
+from ..recall import recall, remember
 from ._boxes import filled_areas, volume_euler_numbers
 from ._contacts import Contacts, contacts
 from ._hull import Hulls, hulls
@@ -54,7 +55,7 @@ class Objects:
 
     def centre(self) -> Powers:
         """Return the centroids: z, y, x."""
-        return np.stack([self.shapes.centroid(a) for a in "zyx"], axis=1)
+        return self.shapes.centre()
 
     @cached_property
     def hulls(self) -> Hulls:
@@ -129,7 +130,7 @@ class Levels:
 
     def centre(self) -> Powers:
         """Return the centres of brightness: z, y, x."""
-        return self.sums.weighted
+        return self.sums.centre()
 
     def moments(self) -> Powers:
         """Return the moments around the corner of each box."""
@@ -149,7 +150,7 @@ class Levels:
         o = self.objects
         found = level_powers(self.image, o.runs, o.place, centre)
         # where all pixels are NaN nothing is known, not even that there is nothing
-        found[np.isnan(self.sums.sum)] = np.nan
+        found[np.isnan(self.sums.sum())] = np.nan
         return found
 
 
@@ -164,6 +165,9 @@ def find_objects(labels: ArrayLike) -> Objects:
     image = pixels(labels, "labels")
     if image.dtype.kind not in "iu":
         raise FrameError(f"labels must hold whole numbers, got dtype {image.dtype}")
-    runs = find_runs(image)
+    runs = recall(labels, Runs)
+    if runs is None:
+        runs = find_runs(image)
+        remember(labels, runs)
     present, place = number_values(runs.value)
     return Objects(image, runs, present, place)

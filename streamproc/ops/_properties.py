@@ -43,12 +43,12 @@ LEVELS: dict[str, Callable[[Levels], Array]] = {
     "centroid_weighted_local": lambda v: _own_axes(
         v.objects, v.centre() - v.objects.corners[:, :3]
     ),
-    "intensity_max": lambda v: v.sums.max,
-    "intensity_mean": lambda v: v.sums.mean,
+    "intensity_max": lambda v: v.sums.max(),
+    "intensity_mean": lambda v: v.sums.mean(),
     "intensity_median": Levels.median,
-    "intensity_min": lambda v: v.sums.min,
-    "intensity_std": lambda v: v.sums.std,
-    "intensity_sum": lambda v: v.sums.sum,
+    "intensity_min": lambda v: v.sums.min(),
+    "intensity_std": lambda v: v.sums.std(),
+    "intensity_sum": lambda v: v.sums.sum(),
     "moments_weighted": Levels.moments,
     "moments_weighted_central": lambda v: v.central_moments,
     "moments_weighted_hu": lambda v: hu(v.normalized_moments),

@@ -53,14 +53,30 @@ def _room(count: int, dtype: DTypeLike) -> tuple[Array, Array, Array]:
 def number_values(values: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the distinct values, ascending, and the place of each value in them."""
     # a table over all labels is quicker than sorting, unless they are few and large
-    if not len(values) or int(values.max()) > 65536 + 4 * len(values):
-        present, place = np.unique(values, return_inverse=True)
-        return present.astype(np.int64), place.astype(np.int64)
-    place = np.zeros(int(values.max()) + 1, np.int64)
-    place[values] = 1
-    present = np.flatnonzero(place)
-    place[present] = np.arange(len(present))
-    return present, place[values]
+    largest = int(values.max(initial=0))
+    if largest <= 65536 + 4 * len(values):
+        return _number(values, largest)
+    present, place = np.unique(values, return_inverse=True)
+    return present.astype(np.int64), place.astype(np.int64)
+
+
+@jit
+def _number(values: Array, largest: int) -> tuple[Array, Array]:
+    places = np.full(largest + 1, -1)
+    for i in range(values.size):
+        # unsigned, or numba looks for negative indices
+        places[np.uint64(values[i])] = 0
+    count = 0
+    present = np.empty(min(values.size, places.size), np.int64)
+    for value in range(places.size):
+        if places[value] == 0:
+            places[value] = count
+            present[count] = value
+            count += 1
+    place = np.empty(values.size, np.int64)
+    for i in range(values.size):
+        place[i] = places[np.uint64(values[i])]
+    return present[:count], place
 
 
 @jit
@@ -107,9 +123,10 @@ def _fill(rows: Array, first: Array, start: Array, stop: Array, value: Array) ->
 
 @jit
 def paint(rows: Array, first: Array, start: Array, stop: Array, value: Array) -> None:
-    """Write ``value[i]`` over the pixels of run ``i``, into ``rows``."""
+    """Write ``value[i]`` over the pixels of run ``i``, and 0 beside them."""
     for y in range(rows.shape[0]):
         row = rows[y]
+        row[:] = 0
         for i in range(first[y], first[y + 1]):
             for x in range(start[i], stop[i]):
                 row[x] = value[i]

@@ -1,5 +1,6 @@
 """Connected objects: numbered, or removed where they are small."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, FrameError
 from ..frame import Array
+from ..recall import remember
 from ._jit import jit
 from ._operator import operator
 from ._pixels import foreground, lines, pixels
@@ -57,8 +59,9 @@ def label(
     """
     image = foreground(mask)
     runs, numbers, _ = objects(image, connectivity)
-    labels = np.zeros(image.shape, np.uint32)
+    labels = np.empty(image.shape, np.uint32)
     paint(lines(labels), runs.first, runs.start, runs.stop, numbers)
+    remember(labels, replace(runs, value=numbers))
     return labels
 
 
@@ -117,7 +120,7 @@ def remove_small_objects(
     else:
         runs, numbers, count = objects(foreground(image), connectivity)
         place = numbers.astype(np.int64) - 1
-    kept = np.zeros(image.shape, image.dtype)
+    kept = np.empty(image.shape, image.dtype)
     values = _large(runs.start, runs.stop, runs.value, place, count, max_size)
     paint(lines(kept), runs.first, runs.start, runs.stop, values)
     return kept

@@ -69,7 +69,7 @@ def hysteresis(
     kept = _reaching(
         runs.first, runs.start, runs.stop, numbers, count, lines(above(plane, upper))
     )
-    result = np.zeros_like(mask)
+    result = np.empty_like(mask)
     paint(lines(result), runs.first, runs.start, runs.stop, kept)
     return result
 

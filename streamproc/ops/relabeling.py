@@ -62,7 +62,7 @@ def relabel_sequential(
             f"relabel_sequential: {len(present)} objects from {offset} on do not fit "
             f"{image.dtype}; give a smaller offset or wider labels"
         )
-    out = np.zeros(image.shape, image.dtype)
+    out = np.empty(image.shape, image.dtype)
     values = (place + offset).astype(image.dtype)
     paint(lines(out), runs.first, runs.start, runs.stop, values)
     return out

@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 
 from streamproc import ops
 from streamproc.errors import ConfigError, FrameError
-from streamproc.ops._runs import find_runs, number_values
+from streamproc.ops._runs import Runs, find_runs, number_values
+from streamproc.recall import recall, remembering
 from tests import oracles
 from tests.ops.pictures import SHAPES, VOLUMES, Array, blobs
 
@@ -46,6 +47,25 @@ def test_labels_of_noise_are_skimages(
     width = int(rng.integers(1, 70))
     assert_labels(rng.random((23, width)) < share, connectivity)
     assert_labels(rng.random((4, 6, width)) < share, connectivity)
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=3, max_side=12)),
+    st.sampled_from([None, 1, 2]),
+)
+def test_what_label_remembers_is_what_others_find(
+    mask: Array, connectivity: int | None
+) -> None:
+    with remembering():
+        labels = ops.label(mask, connectivity=connectivity)
+        runs = recall(labels, Runs)
+    assert runs is not None
+    found = find_runs(labels)
+    for name in ("first", "start", "stop", "value"):
+        one, other = getattr(runs, name), getattr(found, name)
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other, err_msg=name)
 
 
 def test_any_pixel_but_0_is_foreground() -> None:
