@@ -50,7 +50,9 @@ def numbers(image: ArrayLike, name: str = "image") -> Array:
         raise FrameError(f"{name} has no pixels: shape {array.shape}")
     if xp is not np:  # there memory is native, and cannot be made read-only
         return cast(Array, xp.ascontiguousarray(array, _usual(array.dtype)))
-    view = np.require(array, _usual(array.dtype), ["C_CONTIGUOUS", "ALIGNED"]).view()
+    # what np.require does, several times as fast
+    usual = np.asarray(array, _usual(array.dtype), order="C")
+    view = (usual if usual.flags.aligned else usual.copy()).view()
     view.flags.writeable = False
     return view
 
