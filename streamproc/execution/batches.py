@@ -90,8 +90,12 @@ class Sizes:
         self._kernel = max(each if known is None else (known + each) / 2, 1e-6)
 
     def frames(self, waiting: int, workers: int) -> int:
-        """Return how many of the waiting frames the next batch holds at most."""
-        return min(self.full(workers), math.ceil(waiting / workers))
+        """Return how many of the waiting frames the next batch holds at most.
+
+        Half of a worker's share: where no more come, batches get shorter to the end,
+        and workers end together.
+        """
+        return min(self.full(workers), math.ceil(waiting / (2 * workers)))
 
     def full(self, workers: int) -> int:
         """Return how many frames a batch holds where enough of them wait."""

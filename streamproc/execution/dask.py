@@ -99,8 +99,8 @@ class Dask:
 
     @property
     def appetite(self) -> int:
-        """Batches on their way, and as many frames as make each worker's next one."""
-        return (_DEPTH + 1) * self.workers * self._sizes.full(self.workers)
+        """Batches on their way, and as many frames as let the next ones be full."""
+        return (_DEPTH + 2) * self.workers * self._sizes.full(self.workers)
 
     def submit(self, task: Task) -> None:
         """Queue a frame."""

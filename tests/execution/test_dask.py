@@ -13,6 +13,7 @@ import pytest
 import tifffile
 
 import streamproc as sp
+from streamproc.execution.batches import Sizes
 from streamproc.execution.cluster import ClusterOptions
 from streamproc.execution.dask import Dask
 from streamproc.folder import status
@@ -116,9 +117,18 @@ def test_stop_forgets_what_has_not_started(
 
 def test_batches_grow_with_the_workers_that_one_scheduler_feeds() -> None:
     few, many = (Dask(ClusterOptions(workers=n), 1) for n in (2, 64))
-    assert (few.appetite, many.appetite) == (6, 192)  # frames, of unknown duration
+    assert (few.appetite, many.appetite) == (8, 256)  # frames, of unknown duration
     few._sizes._kernel = many._sizes._kernel = 0.1
-    assert (few.appetite, many.appetite) == (6 * 3, 192 * 4)
+    assert (few.appetite, many.appetite) == (8 * 3, 256 * 4)
+
+
+def test_batches_get_shorter_where_no_more_frames_come() -> None:
+    sizes, waiting, batches = Sizes(None), 4 * 6, []
+    sizes._kernel = 0.045
+    while waiting:
+        batches.append(sizes.frames(waiting, 2))
+        waiting -= batches[-1]
+    assert batches == [6, 5, 4, 3, 2, 1, 1, 1, 1]
 
 
 def test_workers_are_ready_before_the_first_frame(tmp_path: Path, mine: Any) -> None:
