@@ -20,6 +20,9 @@ _LOOP = 0.006
 FRAMES, BYTES = 64, 64 << 20
 #: Replies that are fetched at once at most.
 _REPLIES = 32
+#: A step that has the processor for less than this share of its time waits for
+#: something else; for more, for a processor that others use, too.
+_BUSY = 0.1
 #: Seconds that a batch may take by default, and how many times its kernels' time.
 TIMEOUT, _TIMES = 300.0, 20.0
 
@@ -71,7 +74,9 @@ class Sizes:
 
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
+        #: seconds per frame: of its steps, and what of them a batch is sized by
         self._kernel: float | None = None
+        self._cost: float | None = None
         #: bytes of the largest reply
         self._largest = 0
 
@@ -80,29 +85,40 @@ class Sizes:
         """Seconds that any batch may take."""
         return self._timeout or TIMEOUT
 
-    def learn(self, results: Sequence[Result]) -> None:
-        """Take what frames have cost."""
+    def learn(self, results: Sequence[Result], cpu: float) -> None:
+        """Take what frames have cost, ``cpu`` seconds of a processor together.
+
+        Where others use the processors, too, steps take longer, and so does what a
+        task costs beside them: batches are sized by the processor's time. By their
+        own time are those of steps that wait for a device or a disk.
+        """
         if not results:
             return
-        each = sum(sum(r.seconds.values()) for r in results) / len(results)
+        steps = sum(sum(r.seconds.values()) for r in results)
+        cost = cpu if _BUSY * steps < cpu < steps else steps
         self._largest = max(self._largest, sum(r.nbytes for r in results))
-        known = self._kernel
-        self._kernel = max(each if known is None else (known + each) / 2, 1e-6)
+        self._kernel = _mean(self._kernel, steps / len(results))
+        self._cost = _mean(self._cost, cost / len(results))
 
     def frames(self, waiting: int, workers: int) -> int:
         """Return how many of the waiting frames the next batch holds at most.
 
-        Half of a worker's share: where no more come, batches get shorter to the end,
-        and workers end together.
+        Half of a worker's share, where that is work enough: where no more frames
+        come, batches get shorter to the end, and workers end together.
         """
-        return min(self.full(workers), math.ceil(waiting / (2 * workers)))
+        share = math.ceil(waiting / workers)
+        half = max(math.ceil(share / 2), self._holding(workers * _LOOP))
+        return min(self.full(workers), share, half)
 
     def full(self, workers: int) -> int:
         """Return how many frames a batch holds where enough of them wait."""
-        if self._kernel is None:
+        return self._holding(max(_TASK / _SHARE, workers * _LOOP))
+
+    def _holding(self, seconds: float) -> int:
+        """Return how many frames are so much work; one as long as that is not known."""
+        if self._cost is None:
             return 1
-        seconds = max(_TASK / _SHARE, workers * _LOOP)
-        return min(math.ceil(seconds / self._kernel), FRAMES)
+        return min(math.ceil(seconds / self._cost), FRAMES)
 
     def replies(self) -> int:
         """Return how many replies are fetched at once at most."""
@@ -113,3 +129,8 @@ class Sizes:
         if self._timeout is not None:
             return self._timeout
         return max(TIMEOUT, _TIMES * frames * (self._kernel or 0.0))
+
+
+def _mean(known: float | None, new: float) -> float:
+    """Return a mean in which what is new counts half."""
+    return max(new if known is None else (known + new) / 2, 1e-6)

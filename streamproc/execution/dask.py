@@ -385,7 +385,7 @@ class Dask:
             future.release()
 
     def _arrive(self, batch: Batch, reply: Reply) -> None:
-        self._sizes.learn(reply.results)
+        self._sizes.learn(reply.results, reply.cpu)
         windows: Any = batch.tasks[0].windows
         for step, digest in reply.hashes.items():
             windows[step].hash = digest

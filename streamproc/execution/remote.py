@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -149,6 +150,7 @@ class View(Parcel):
 class Reply:
     """The results of a batch, and the hashes of the backgrounds it used, by step.
 
+    ``cpu``: seconds of the processor that its frames took, on the task's thread.
     Nothing is recorded of frames that this worker could not read (``unread``, by
     number) or whose background it could not (``unseen``, by step): they are sent
     again. ``is_blind``: it sees nothing of the source.
@@ -159,6 +161,7 @@ class Reply:
     unread: frozenset[int] = frozenset()
     unseen: tuple[str, ...] = ()
     is_blind: bool = False
+    cpu: float = 0.0
 
 
 def run_batch(
@@ -192,6 +195,7 @@ def run_batch(
     _begin(token)
     known = {step: a for step, a in averages.items() if a is not None}
     results, unread = [], set()
+    begun = time.thread_time()
     for wire in wires:
         result = Task(program, wire.ref(source), wire.given, known).run()
         if wire.pixels is None and _was_unread(result, known):
@@ -200,8 +204,9 @@ def run_batch(
         # errors travel as text: an exception of a user's need not be picklable
         worker = f"worker-{get_worker().name}"
         results.append(replace(result, exception=None, worker=worker))
+    cpu = time.thread_time() - begun
     hashes = {step: a.hash for step, a in known.items()}
-    return Reply(results, hashes, frozenset(unread))
+    return Reply(results, hashes, frozenset(unread), cpu=cpu)
 
 
 def warm(stage: str, view: str | None, info: SourceInfo) -> None:

@@ -118,17 +118,43 @@ def test_stop_forgets_what_has_not_started(
 def test_batches_grow_with_the_workers_that_one_scheduler_feeds() -> None:
     few, many = (Dask(ClusterOptions(workers=n), 1) for n in (2, 64))
     assert (few.appetite, many.appetite) == (8, 256)  # frames, of unknown duration
-    few._sizes._kernel = many._sizes._kernel = 0.1
+    few._sizes._cost = many._sizes._cost = 0.1
     assert (few.appetite, many.appetite) == (8 * 3, 256 * 4)
 
 
-def test_batches_get_shorter_where_no_more_frames_come() -> None:
-    sizes, waiting, batches = Sizes(None), 4 * 6, []
-    sizes._kernel = 0.045
+@pytest.mark.parametrize(
+    ("seconds", "workers", "batches"),
+    [
+        (0.045, 2, [6, 5, 4, 3, 2, 1, 1, 1, 1]),
+        (0.004, 2, [6, 5, 4, 3, 3, 2, 1]),  # three frames are worth a task
+        (0.1, 24, [1] * 24),
+    ],
+)
+def test_batches_get_shorter_where_no_more_frames_come(
+    seconds: float, workers: int, batches: list[int]
+) -> None:
+    sizes, waiting, found = Sizes(None), 24, []
+    sizes._cost = seconds
     while waiting:
-        batches.append(sizes.frames(waiting, 2))
-        waiting -= batches[-1]
-    assert batches == [6, 5, 4, 3, 2, 1, 1, 1, 1]
+        found.append(sizes.frames(waiting, workers))
+        waiting -= found[-1]
+    assert found == batches
+
+
+@pytest.mark.parametrize(
+    ("cpu", "frames"),
+    [
+        (0.5, 6),  # 50 ms each; others had the processor for the rest of a second
+        (0.05, 3),  # 100 ms each, spent waiting
+        (2.0, 3),  # by a clock that is not fine
+    ],
+)
+def test_batches_are_sized_by_what_frames_take_and_not_by_what_others_do(
+    cpu: float, frames: int
+) -> None:
+    sizes = Sizes(None)
+    sizes.learn([Result(n, 0, seconds={"map": 0.1}) for n in range(10)], cpu)
+    assert sizes.full(2) == frames
 
 
 def test_workers_are_ready_before_the_first_frame(tmp_path: Path, mine: Any) -> None:
