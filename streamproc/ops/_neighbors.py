@@ -13,14 +13,12 @@ from ..frame import Array
 from ._jit import jit
 
 
-def nearest(plane: Array, shape: str, darkest: bool) -> Array:
-    """Return the extremum under a cross (``disk``) or a 3 x 3 box, without NaN.
+def nearest(plane: Array, shape: str, darkest: bool, out: Array) -> None:
+    """Write the extremum under a cross (``disk``) or a 3 x 3 box, without NaN.
 
     Outside does not count: the border is its own neighbour.
     """
-    out = np.empty(plane.shape, plane.dtype)
     _KERNELS[shape, darkest](plane, out)
-    return out
 
 
 def _kernel(lower: bool, is_cross: bool) -> Callable[[Array, Array], None]:

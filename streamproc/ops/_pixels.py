@@ -82,6 +82,11 @@ def as_mask(truth: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return truth.view(np.uint8)
 
 
+def has_nan(image: Array) -> bool:
+    """Tell whether one of the pixels is not a number: the minimum is not, then."""
+    return image.dtype.kind == "f" and bool(np.isnan(np.min(image)))
+
+
 def lines(image: Array) -> Array:
     """Return the rows of a plane or of a volume as one two-dimensional view."""
     return image.reshape(-1, image.shape[-1])

@@ -1,20 +1,17 @@
 """One pixel of each window by its rank, exact, for every dtype."""
 
-from typing import Any
-
 import cv2
 import numpy as np
 
 from ..frame import Array
-from ._footprints import dilate, erode
+from ._footprints import extremum
 from ._jit import jit
 from ._network import select
+from ._pixels import has_nan
 
 #: What OpenCV's median filter takes at sides 3 and 5; at 7 ours is quicker, above it
 #: takes only 8 bits.
 _OPENCV = ("uint8", "uint16", "int16", "float32")
-#: What OpenCV's erosion and dilation take.
-_ERODED = (*_OPENCV, "float64")
 _BLOCK = 256
 #: Up to so many pixels a window is quicker sorted than counted: few grey levels, many.
 _SORTED_FEW, _SORTED_MANY = 49, 225
@@ -24,7 +21,7 @@ def windowed_median(image: Array, size: int) -> Array:
     """Return the median over ``size`` pixels along every axis; border continued."""
     if size == 1:
         return image.copy()
-    if image.ndim == 2 and _opencv_has_median(image, size) and not _has_nan(image):
+    if image.ndim == 2 and _opencv_has_median(image, size) and not has_nan(image):
         # one row: OpenCV may hand back another shape
         return np.asarray(cv2.medianBlur(image, size)).reshape(image.shape)
     padded = np.pad(image, size // 2, mode="edge")
@@ -37,7 +34,7 @@ def windowed_percentile(image: Array, size: int, percentile: float) -> Array:
         return image.copy()
     count = size**image.ndim
     rank = min(int(count * percentile / 100.0), count - 1)
-    if rank in (0, count - 1) and not _has_nan(image):
+    if rank in (0, count - 1) and not has_nan(image):
         return windowed_extremum(image, size, darkest=rank == 0)
     if rank == count // 2 and size == 3:
         return windowed_median(image, size)  # one pixel mirrored is one continued
@@ -49,13 +46,7 @@ def windowed_extremum(image: Array, size: int, *, darkest: bool) -> Array:
     """Return the smallest or the largest pixel; outside does not count, nor NaN."""
     if size == 1:
         return image.copy()
-    if not _has_nan(image):
-        return _extremum(image, size, darkest)
-    unknown = np.isnan(image)
-    worst = np.inf if darkest else -np.inf
-    result = _extremum(np.where(unknown, worst, image), size, darkest)
-    result[_extremum(unknown.view(np.uint8), size, True) > 0] = np.nan
-    return result.astype(image.dtype, copy=False)
+    return extremum(image, size // 2, "box", darkest)
 
 
 def _opencv_has_median(image: Array, size: int) -> bool:
@@ -63,26 +54,11 @@ def _opencv_has_median(image: Array, size: int) -> bool:
     return name in _OPENCV if size <= 5 else name == "uint8" and size > 7
 
 
-def _has_nan(image: Array) -> bool:
-    return image.dtype.kind == "f" and bool(np.isnan(np.min(image)))
-
-
-def _extremum(image: Array, size: int, darkest: bool) -> Array:
-    change: Any = erode if darkest else dilate
-    if image.ndim == 2 or image.dtype.name not in _ERODED:
-        return np.asarray(change(image, size // 2, "box"))
-    planes = np.stack([change(plane, size // 2, "box") for plane in image])
-    along = cv2.erode if darkest else cv2.dilate
-    stack = planes.reshape(len(planes), -1)
-    out = along(stack, np.ones((size, 1), np.uint8))
-    return np.asarray(out).reshape(image.shape)
-
-
 def _ranked(padded: Array, shape: tuple[int, ...], size: int, rank: int) -> Array:
     """Return the rank in every window of an image with its border around it."""
     few = padded.dtype.name in ("uint8", "uint16")
     count = size ** len(shape)
-    if _has_nan(padded):
+    if has_nan(padded):
         return _by_order(padded, shape, size, rank)
     if count <= (_SORTED_FEW if few else _SORTED_MANY):
         out = np.empty(shape, padded.dtype)
