@@ -1,6 +1,6 @@
 """``streamproc demo``, ``run`` and ``resume``: a run, followed to its end."""
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -74,13 +74,22 @@ def run(
         Path | None,
         typer.Option(metavar="HTML", help="Write dask's report of the run to a file."),
     ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Serve the page of the run meanwhile.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the page; default: any free one.")
+    ] = 0,
 ) -> int:
     """Run a pipeline to its end."""
     from ..folder import new_folder
     from ..multirun.batch import is_batch
     from ..runs import start_pipeline
     from ..signals import Signals
+    from .page import Page
 
+    if port and not dashboard:
+        raise ConfigError("--port is of the page: give --dashboard with it")
     pipeline = read_pipeline(file, source, executor, settings)
     if performance_report is not None:
         _report_to(performance_report, pipeline)
@@ -93,6 +102,8 @@ def run(
     if is_batch(pipeline):
         if performance_report is not None:
             raise ConfigError("--performance-report is of one run, a batch is many")
+        if dashboard:
+            raise ConfigError("--dashboard is of one run, a batch is many")
         return run_batch(pipeline, place, frames=frames, resume=resume)
     with Signals() as signals:
         if resume and place.exists():
@@ -105,10 +116,12 @@ def run(
                 raise ConfigError(
                     "--performance-report belongs to the begin of a run; leave it out"
                 )
-            return _resume(place, signals, expected=pipeline)
+            with Page(place, port) if dashboard else nullcontext():
+                return _resume(place, signals, expected=pipeline)
         going = start_pipeline(pipeline, place, frames=frames)
         note(f"results in {place}")
-        report, code = follow_run(going, signals)
+        with Page(place, port) if dashboard else nullcontext():
+            report, code = follow_run(going, signals)
     show_end(report)
     if performance_report is not None:
         _show_report(performance_report)

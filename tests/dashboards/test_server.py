@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
@@ -18,7 +18,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 import streamproc as sp
 
-from .conftest import Begin, serving
+from .conftest import LIVE, Begin, serving
 
 pytestmark = pytest.mark.slow  # a run and a server each
 
@@ -151,6 +151,19 @@ def test_the_run_does_not_notice_its_death(
     assert status["state"] == "running"
     with urlopen(page + "healthz") as answer:
         assert answer.read() == b"ok\n"
+
+
+def test_a_run_brings_its_page_and_takes_it_along(begin: Begin, tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text(LIVE.replace("100000", "60"))
+    run = str(tmp_path / "RUN")
+    process = begin("run", str(tmp_path / "short.yaml"), "--to", run, "--dashboard")
+    assert process.stdout is not None
+    (address,) = (
+        line.split()[-1] for line in process.stdout if "the page of the run" in line
+    )
+    assert process.wait(60) == 0
+    with pytest.raises(URLError):
+        urlopen(address + "healthz")
 
 
 def test_bad_input_is_one_line(tmp_path: Path, begin: Begin) -> None:
