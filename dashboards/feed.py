@@ -18,6 +18,9 @@ _RECOUNT = 60.0
 #: Seconds of frames that speed and latency are those of, and rows at most.
 _LATE, _LATE_ROWS = 10.0, 500
 
+#: Upper ends of the bins that latencies are counted in, in ms.
+BINS = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
+
 #: Columns of a series: the moment, in seconds since the epoch, and what the plots show.
 SERIES = (
     "time",
@@ -33,15 +36,26 @@ SERIES = (
 )
 
 
+#: Of the frames after one, by state: the last, how many, up to each of `BINS`, and how
+#: many and how long in all.
+_COUNTED = (
+    "SELECT state, max(frame), count(*), "
+    + ", ".join(f"sum(latency_ms <= {edge})" for edge in BINS)
+    + ", count(latency_ms), sum(latency_ms) FROM frames WHERE frame > ? GROUP BY state"
+)
+
+
 @dataclass
 class Counts:
-    """How many frames met which fate so far."""
+    """How many frames met which fate so far, and after how long."""
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
     lost: int = 0
     admitted: int = 0
+    #: frames up to each of `BINS`, how many in all, and the sum in ms
+    waits: Sequence[float] = (0.0,) * (len(BINS) + 2)
 
     @property
     def pending(self) -> int:
@@ -135,6 +149,12 @@ class Feed:
         sql = f"SELECT {', '.join(names)} FROM events ORDER BY rowid DESC LIMIT ?"
         return [dict(zip(names, row, strict=True)) for row in self._query(sql, (most,))]
 
+    def written(self) -> int:
+        """Return how many bytes were saved so far."""
+        sql = "SELECT coalesce(sum(bytes), 0) FROM summary WHERE seconds=60"
+        rows = self._query(sql)
+        return int(rows[0][0]) if rows else 0
+
     def parameters(self) -> dict[str, Any]:
         """Return the values, by ``step.parameter``, that hold for the newest frame."""
         rows = self._query("SELECT step, name, value FROM parameters ORDER BY rowid")
@@ -167,12 +187,13 @@ class Feed:
         if now - self._counted_at >= _RECOUNT:
             self._last_frame, self._counted_at = -1, now
             self.counts = Counts(admitted=self.counts.admitted)
-        count = (
-            "SELECT state, count(*), max(frame) FROM frames WHERE frame > ? GROUP BY 1"
-        )
-        for state, number, last in self._query(count, (self._last_frame,)):
+        newest = self._last_frame
+        for state, last, number, *waits in self._query(_COUNTED, (self._last_frame,)):
             setattr(self.counts, state, getattr(self.counts, state) + number)
-            self._last_frame = max(self._last_frame, last)
+            known = zip(self.counts.waits, waits, strict=True)
+            self.counts.waits = [before + (new or 0) for before, new in known]
+            newest = max(newest, last)
+        self._last_frame = newest
         lost = self._query("SELECT coalesce(sum(count), 0) FROM gaps")
         self.counts.lost = lost[0][0] if lost else self.counts.lost
         self._count_admitted()

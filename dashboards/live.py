@@ -16,6 +16,7 @@ from streamproc.folder import RunFolder
 
 from .feed import Feed
 from .picture import Pictures
+from .prometheus import exposition
 
 #: Seconds between looks for a new frame, and between numbers.
 LOOK, TELL = 0.05, 0.5
@@ -62,6 +63,11 @@ class Hub:
     def wake(self) -> None:
         """Look at once: a viewer has room again."""
         asyncio.get_running_loop().create_task(self._publish())
+
+    async def metrics(self) -> bytes:
+        """Return the run's numbers as Prometheus takes them."""
+        text: bytes = await self._in_thread(self._exposed)
+        return text
 
     async def do(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Do what a viewer asks for; return what to tell that viewer."""
@@ -137,6 +143,9 @@ class Hub:
         self.encoded += 1
         committed = self._known.when(frame)[1]
         return picture.message(committed if committed is not None else time.time())
+
+    def _exposed(self) -> bytes:
+        return exposition(self._known)
 
     def _numbers(self) -> dict[str, Any]:
         feed = self._known

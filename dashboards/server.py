@@ -11,6 +11,7 @@ from pathlib import Path
 from bokeh.application import Application
 from bokeh.application.handlers import FunctionHandler
 from bokeh.server.server import Server
+from prometheus_client import CONTENT_TYPE_LATEST
 from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler, StaticFileHandler
 
@@ -64,6 +65,7 @@ class Dashboard:
                     ("/live", Viewer, {"hub": self.hub, "origins": origins}),
                     ("/assets/(.*)", _Asset, assets),
                     ("/healthz", _Health),
+                    ("/metrics", _Metrics, {"hub": self.hub}),
                 ],
                 unused_session_lifetime_milliseconds=int(_FORGET * 1e3),
                 check_unused_sessions_milliseconds=int(_FORGET * 1e3),
@@ -150,6 +152,19 @@ class _Health(RequestHandler):
         """Answer."""
         self.set_header("Content-Type", "text/plain")
         self.finish("ok\n")
+
+
+class _Metrics(RequestHandler):
+    """Tells the run's numbers to Prometheus."""
+
+    def initialize(self, hub: Hub) -> None:
+        """Take the run to tell of."""
+        self._hub = hub
+
+    async def get(self) -> None:
+        """Answer."""
+        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.finish(await self._hub.metrics())
 
 
 def _asset(name: str) -> str:

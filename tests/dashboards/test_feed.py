@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from streamproc.dashboards.feed import SERIES, Feed
 from streamproc.dashboards.picture import COLOURS, HEADER, Pictures
-from streamproc.sinks import ome_zarr  # noqa: F401  # the store that runs write
+from streamproc.dashboards.prometheus import exposition
 
 import streamproc as sp
 from streamproc.folder import RunFolder
@@ -100,3 +101,25 @@ def test_a_folder_that_is_gone_is_said_to_be(run: Path) -> None:
     assert feed.told()["state"] == "gone"
     assert feed.told()["done"] == 58
     feed.close()
+
+
+def test_prometheus_reads_the_numbers(run: Path) -> None:
+    feed = Feed(RunFolder(run))
+    exposition(feed)
+    text = exposition(feed).decode()  # nothing is counted twice
+    feed.close()
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    frames = sp.load(run).frames
+    status = sp.load(run).status()
+    for state in ("admitted", "done", "failed", "skipped", "lost"):
+        assert found["streamproc_frames_total", state] == status[state], state
+    waits = frames["latency_ms"].dropna()
+    assert found["streamproc_latency_seconds_count",] == len(waits)
+    assert found["streamproc_latency_seconds_sum",] == pytest.approx(waits.sum() / 1e3)
+    assert found["streamproc_latency_seconds_bucket", "0.25"] == (waits <= 250).sum()
+    assert found["streamproc_running",] == 0
+    assert found["streamproc_written_bytes_total",] > 0

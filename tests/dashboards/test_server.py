@@ -70,6 +70,8 @@ def test_pictures_and_numbers_come(page: str, live_run: Path) -> None:
 
     frames = talk(page, look)
     assert frames == sorted(set(frames))
+    with urlopen(page + "metrics") as answer:
+        assert b'streamproc_frames_total{state="done"}' in answer.read()
 
 
 def test_who_draws_nothing_is_sent_two_pictures(page: str) -> None:
