@@ -23,8 +23,9 @@ _REPLIES = 32
 #: A step that has the processor for less than this share of its time waits for
 #: something else; for more, for a processor that others use, too.
 _BUSY = 0.1
-#: Seconds that a batch may take by default, and how many times its kernels' time.
-TIMEOUT, _TIMES = 300.0, 20.0
+#: Seconds that a batch may take by default, how many times its kernels' time, and how
+#: many times what it is expected to take.
+TIMEOUT, _TIMES, _MARGIN = 300.0, 20.0, 8.0
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True, kw_only=True)
@@ -116,9 +117,10 @@ class Sizes:
 
     def _holding(self, seconds: float) -> int:
         """Return how many frames are so much work; one as long as that is not known."""
-        if self._cost is None:
+        if self._cost is None or self._kernel is None:
             return 1
-        return min(math.ceil(seconds / self._cost), FRAMES)
+        most = self.shortest / (_MARGIN * self._kernel)
+        return min(math.ceil(seconds / self._cost), max(int(most), 1), FRAMES)
 
     def replies(self) -> int:
         """Return how many replies are fetched at once at most."""

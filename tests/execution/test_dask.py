@@ -118,7 +118,8 @@ def test_stop_forgets_what_has_not_started(
 def test_batches_grow_with_the_workers_that_one_scheduler_feeds() -> None:
     few, many = (Dask(ClusterOptions(workers=n), 1) for n in (2, 64))
     assert (few.appetite, many.appetite) == (8, 256)  # frames, of unknown duration
-    few._sizes._cost = many._sizes._cost = 0.1
+    for dask in (few, many):
+        dask._sizes.learn([Result(0, 0, seconds={"map": 0.1})], 0.1)
     assert (few.appetite, many.appetite) == (8 * 3, 256 * 4)
 
 
@@ -134,7 +135,7 @@ def test_batches_get_shorter_where_no_more_frames_come(
     seconds: float, workers: int, batches: list[int]
 ) -> None:
     sizes, waiting, found = Sizes(None), 24, []
-    sizes._cost = seconds
+    sizes.learn([Result(0, 0, seconds={"map": seconds})], seconds)
     while waiting:
         found.append(sizes.frames(waiting, workers))
         waiting -= found[-1]
@@ -152,9 +153,12 @@ def test_batches_get_shorter_where_no_more_frames_come(
 def test_batches_are_sized_by_what_frames_take_and_not_by_what_others_do(
     cpu: float, frames: int
 ) -> None:
-    sizes = Sizes(None)
-    sizes.learn([Result(n, 0, seconds={"map": 0.1}) for n in range(10)], cpu)
-    assert sizes.full(2) == frames
+    results = [Result(n, 0, seconds={"map": 0.1}) for n in range(10)]
+    sizes, hasty = Sizes(None), Sizes(1.0)
+    sizes.learn(results, cpu)
+    hasty.learn(results, cpu)
+    # a worker that computes is not to be taken for one that hangs
+    assert (sizes.full(2), hasty.full(2)) == (frames, 1)
 
 
 def test_workers_are_ready_before_the_first_frame(tmp_path: Path, mine: Any) -> None:
