@@ -179,8 +179,13 @@ class Cluster:
         One without a nanny is told to leave, and no longer counted on.
         """
         with suppress(Exception):  # whatever it does, its frames go elsewhere
-            self.client.restart_workers(
-                [worker], timeout=_RESTART, raise_for_error=False
+            # of the scheduler: the client refuses it where there is no nanny
+            self.client.sync(  # type: ignore[no-untyped-call]
+                self.client.scheduler.restart_workers,
+                workers=[worker],
+                timeout=_RESTART,
+                on_error="return",
+                stimulus_id=f"restart-{worker}",
             )
 
     def close(self, withdraw: Callable[[], None] | None = None) -> None:
