@@ -44,8 +44,6 @@ _SETTINGS = {
     # what each process reads of itself, for pages that nobody sees
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.admin.system-monitor.gil.enabled": False,
-    # how often a nanny looks at its worker's memory: each look costs 0.3 ms
-    "distributed.worker.memory.monitor-interval": "250ms",
     # frames are allocated and freed all the time: keep their memory. 32 MiB is the
     # largest threshold that glibc takes
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 128 << 20,
