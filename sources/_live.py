@@ -46,7 +46,8 @@ class Ended(Exception):  # noqa: N818
 class Picture:
     """What a device or a publisher gave.
 
-    ``pixels`` may lie in its buffer: they are read before the next one is asked for.
+    ``pixels`` may lie in its buffer: they are read before the next one is asked for;
+    ``is_own`` says that they are in memory that nobody else has, and need no copy.
     ``counter`` is its own number, one more each time; None where it does not count.
     ``time`` and ``metadata`` are those of a `Frame`.
     """
@@ -55,6 +56,7 @@ class Picture:
     counter: int | None = None
     time: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +149,18 @@ class LiveSource:
         link, self._link = self._link, None
         tally = _Tally(start, self._every_nth, is_thinned=self._max_fps is not None)
         is_due = _Beat(self._max_fps)
-        heard, was_lost = time.monotonic(), False
+        heard, lost = time.monotonic(), ""
         try:
             while not self._stopping.is_set():
                 if link is None:
                     link = self._reach()
                     if link is None:
                         return
-                    if was_lost:
+                    if lost:
                         seconds = time.monotonic() - heard
-                        tally.reason = f"no connection for {seconds:.1f} s"
+                        tally.reason = f"no connection for {seconds:.1f} s ({lost})"
                         yield Notice("reconnect", f"connected after {seconds:.1f} s")
-                    heard, was_lost = time.monotonic(), False
+                    heard, lost = time.monotonic(), ""
                 notice: Notice | None = None
                 try:
                     given = link.take(POLL)
@@ -174,7 +176,7 @@ class LiveSource:
                 if notice is not None:
                     yield notice
                     _let_go(link)
-                    link, was_lost = None, True
+                    link, lost = None, notice.message
         finally:
             _let_go(link)
 
@@ -246,13 +248,16 @@ class LiveSource:
         if isinstance(given, Spoiled):
             yield Gap(index, index, given.reason, given.time, given.place)
         else:
-            yield Frame(self._cut(given.pixels), index, given.time, given.metadata)
+            yield Frame(self._cut(given), index, given.time, given.metadata)
 
-    def _cut(self, pixels: Array) -> Array:
+    def _cut(self, given: Picture) -> Array:
         """Return the part that is kept, in memory of its own."""
+        pixels = given.pixels
         if self._roi is not None and pixels.ndim >= 2:
             y, x, height, width = self._roi
             pixels = pixels[..., y : y + height, x : x + width]
+        if given.is_own and pixels.flags.c_contiguous:
+            return pixels
         return self._buffers.copy(pixels)
 
 

@@ -8,6 +8,7 @@ live run, and cannot slow a commit, which knows nothing of it but an event to se
 """
 
 import contextlib
+import json
 import math
 import os
 import sqlite3
@@ -165,8 +166,9 @@ class Follower:
         db.execute("BEGIN")
         try:
             frames = db.execute(
-                "SELECT frame, time, state, error FROM frames WHERE frame >= ? "
-                "AND frame < ? ORDER BY frame LIMIT ?",
+                "SELECT frame, time, state, error, source_index, "
+                "coalesce(metadata, '{}') FROM frames "
+                "WHERE frame >= ? AND frame < ? ORDER BY frame LIMIT ?",
                 (self._next, upto, self._size),
             ).fetchall()
             if not frames:
@@ -184,8 +186,10 @@ class Follower:
         fewer = len(frames) * _ROWS // max(count, 1)
         self._size = max(1, min(_FRAMES, 2 * self._size, fewer))
         return [
-            Committed(number, when, state, error, found[number])
-            for number, when, state, error in frames
+            Committed(
+                number, when, state, error, found[number], index, json.loads(told)
+            )
+            for number, when, state, error, index, told in frames
         ]
 
     def _remembered(self) -> int:

@@ -18,7 +18,8 @@ class Committed:
     the acquisition in seconds since the Unix epoch. ``tables`` holds the rows of this
     frame by saved table, ordered by label, each a mapping of column to number, text
     or None, ``frame`` and ``label`` first; a table without a row in this frame is
-    missing. Pixels are read through `streamproc.load` by who needs them.
+    missing. ``source_index`` and ``metadata`` are what the source told. Pixels are read
+    through `streamproc.load` by who needs them.
     """
 
     frame: int
@@ -26,6 +27,8 @@ class Committed:
     state: str
     error: str | None = None
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    source_index: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -99,6 +99,13 @@ def _cut_log(folder: Path) -> Source:
     return plugins.make_source({"log": str(folder / "run")})
 
 
+def _micromanager(folder: Path) -> Source:
+    for package in ("pymmcore_plus", "mm_test_adapters"):
+        pytest.importorskip(package, reason="no demo devices of Micro-Manager")
+    given = {"exposure_ms": 2.0, "roi": [16, 24, 48, 64], "buffer_mb": 4}
+    return plugins.make_source({"micromanager": given})
+
+
 def _zarr(folder: Path) -> Source:
     path = folder / "stack.zarr"
     if not path.exists():
@@ -149,6 +156,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "files": _tiff,
     "files: pictures": _pictures,
     "log": _log,
+    "micromanager": _micromanager,
     "nd2": _real("nd2", "pims_formats/cluster.nd2"),
     "npz": _npz,
     "pims": _real("pims", "pims_formats/sample_norpix6.seq"),
@@ -226,7 +234,8 @@ class TestParquet(ObserverContract):
 
 def test_every_sink_has_a_contract() -> None:
     ours = {n for n, p in plugins.installed("sinks").items() if plugins.is_ours(p)}
-    assert ours == {"ome-zarr", "parquet"}
+    # that of microscope, which needs a source: tests/sinks/test_microscope.py
+    assert ours == {"microscope", "ome-zarr", "parquet"}
 
 
 # every operator

@@ -250,7 +250,7 @@ class Committer:
             ref.frame,
             None,
             None,
-            None,
+            _position(ref.metadata),
             hashes,
             ref.metadata or "{}",
             entry.worker,
@@ -312,3 +312,11 @@ class Committer:
             if entry.error is None and not entry.is_skipped:
                 values = {n: entry.values[n] for n in self._plan.streamed}
                 self._outbox.put(Emission(entry.ref.frame, entry.ref.time, values))
+
+
+def _position(metadata: str | None) -> str | None:
+    """Return the name of the stage position, where a frame's metadata has one."""
+    if metadata is None or '"position"' not in metadata:
+        return None
+    found = json.loads(metadata).get("position")
+    return found if isinstance(found, str) else None

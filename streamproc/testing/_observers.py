@@ -143,15 +143,16 @@ class _Run:
             units = {row["column"]: row["unit"] for row in columns}
             rows = db.execute("SELECT * FROM cells ORDER BY frame, label").fetchall()
             found = db.execute(
-                "SELECT frame, time, state, error FROM frames ORDER BY frame"
+                "SELECT frame, time, state, error, source_index FROM frames "
+                "ORDER BY frame"
             ).fetchall()
         self.units: Mapping[str, Mapping[str, str]] = {"cells": units}
         self.frames = []
         for frame in found:
             mine = [dict(row) for row in rows if row["frame"] == frame["frame"]]
             tables = {"cells": mine} if mine else {}
-            number, when, state, error = frame
-            self.frames.append(Committed(number, when, state, error, tables))
+            number, when, state, error, index = frame
+            self.frames.append(Committed(number, when, state, error, tables, index))
         assert {frame.state for frame in self.frames} == {"done", "failed"}
         assert not self.frames[_EMPTY].tables
 

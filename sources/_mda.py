@@ -1,0 +1,625 @@
+"""Acquisitions of useq: which image is which plane of which frame, and their run."""
+
+import bisect
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+from streamproc.errors import ConfigError, MissingDependency, nearest, one_line
+from streamproc.frame import Array, Frame, Notice, Unreadable
+
+from ._mmcore import Core, known_by_core
+
+if TYPE_CHECKING:
+    from pymmcore_plus import CMMCorePlus
+    from useq import MDAEvent, MDASequence
+
+#: Frames that wait to be taken; the acquisition waits, too.
+_WAITING = 4
+#: Seconds within which an end is heard.
+_POLL = 0.2
+#: Seconds that the end of an acquisition waits for an exposure.
+_PATIENCE = 30.0
+#: What is a plane's own in a stack.
+_PLANE = ("c", "z", "z_um", "channel", "exposure_ms", "event")
+#: Missing planes that a message names.
+_NAMED = 4
+
+Item: TypeAlias = Frame | Unreadable | Notice
+
+
+def read_sequence(given: str | Mapping[str, Any]) -> "MDASequence":
+    """Return a sequence from its mapping, or from a YAML or JSON file.
+
+    Raises
+    ------
+    ConfigError
+        No such file, or it is no sequence.
+    MissingDependency
+        useq-schema is not installed.
+    """
+    try:
+        from useq import MDASequence
+    except ImportError as error:
+        raise MissingDependency(
+            "sequence needs useq-schema: pip install 'streamproc[micromanager]'"
+        ) from error
+    if isinstance(given, str):
+        given = _loaded(given)
+    for name in given:
+        # useq takes any name and forgets what it does not know
+        if name not in MDASequence.model_fields:
+            raise ConfigError(
+                f"sequence: useq.MDASequence has no {name!r}"
+                + nearest(name, MDASequence.model_fields)
+            )
+    positions = given.get("stage_positions")
+    if isinstance(positions, list):
+        # YAML has no tuples, and useq takes no list for a place
+        places = [tuple(p) if isinstance(p, list) else p for p in positions]
+        given = {**given, "stage_positions": places}
+    try:
+        sequence = MDASequence(**given)
+    except ValueError as error:
+        raise ConfigError(f"sequence: {_first(error)}") from None
+    if sequence.setup is not None:
+        raise ConfigError("sequence: setup is not taken; use presets and properties")
+    return sequence
+
+
+def _loaded(path: str) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"sequence: cannot read {path!r}: {one_line(error)}"
+        ) from None
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"sequence: {path!r} holds no mapping")
+    return found
+
+
+def _first(error: ValueError) -> str:
+    """Return what pydantic found first, and where, in one line."""
+    errors: Any = getattr(error, "errors", None)
+    if errors is None:
+        return one_line(error)
+    found = errors(include_url=False)[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+
+
+def expanded(
+    sequence: "MDASequence",
+    exposure_ms: float,
+    field_of_view: tuple[float, float] | None,
+) -> list["MDAEvent"]:
+    """Return the events of a sequence.
+
+    Parameters
+    ----------
+    sequence
+        What is to be acquired.
+    exposure_ms
+        Of channels that name none: else they would have that of the channel before.
+    field_of_view
+        Height and width of the picture in micrometres, for grids; None: unknown.
+    """
+    if field_of_view is not None:
+        _set_field(sequence, field_of_view)
+    return [exposed(event, exposure_ms) for event in sequence]
+
+
+def check_channels(mmc: "CMMCorePlus", events: Iterable["MDAEvent"]) -> None:
+    """Refuse channels that the configuration does not have.
+
+    Raises
+    ------
+    ConfigError
+        There is no such group, or no such preset.
+    """
+    for channel in {event.channel for event in events if event.channel is not None}:
+        groups = mmc.getAvailableConfigGroups()
+        known_by_core("sequence.channels", channel.group, groups)
+        presets = mmc.getAvailableConfigs(channel.group)
+        known_by_core("sequence.channels", channel.config, presets)
+
+
+def exposed(event: "MDAEvent", exposure_ms: float) -> "MDAEvent":
+    """Return an event with its exposure, or with this one where it names none."""
+    if event.exposure is not None or not takes_image(event):
+        return event
+    return event.model_copy(update={"exposure": exposure_ms})
+
+
+class Place(NamedTuple):
+    """Where an image belongs: its frame, and its plane there."""
+
+    frame: int
+    c: int
+    z: int
+
+
+class Plan:
+    """The frames of a sequence: each one the planes c and z of what else there is.
+
+    Frames are numbered as they become complete.
+
+    Parameters
+    ----------
+    events
+        Those of a sequence, as `expanded` returns them.
+
+    Raises
+    ------
+    ConfigError
+        There is nothing to acquire, or not every frame has all planes.
+    """
+
+    def __init__(self, events: Sequence["MDAEvent"]) -> None:
+        self.events = events
+        images = [event for event in self.events if takes_image(event)]
+        if not images:
+            raise ConfigError("sequence: there is nothing to acquire; give it channels")
+        self.step_um = _step(images)
+        self.sizes = {a: 1 + max(e.index.get(a, 0) for e in images) for a in "cz"}
+        self.axes = "".join(axis for axis in "cz" if self.sizes[axis] > 1)
+        names = {e.index.get("c", 0): e.channel.config for e in images if e.channel}
+        self.channels = tuple(names.get(c, f"c{c}") for c in range(self.sizes["c"]))
+        #: where images belong, in the order they are taken; and that order
+        self._places = self._placed(images)
+        self._numbers = {key: n for n, key in enumerate(self._places)}
+        #: the last image of each frame
+        self._last = [0] * (1 + max(place.frame for place in self._places.values()))
+        for number, place in enumerate(self._places.values()):
+            self._last[place.frame] = number
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of ``axes``."""
+        return tuple(self.sizes[axis] for axis in self.axes)
+
+    @property
+    def most_open(self) -> int:
+        """How many frames are in part there at once, at most."""
+        begun: set[int] = set()
+        left = dict.fromkeys(range(len(self)), self.planes)
+        most = 0
+        for place in self._places.values():
+            begun.add(place.frame)
+            most = max(most, len(begun))
+            left[place.frame] -= 1
+            if not left[place.frame]:
+                begun.remove(place.frame)
+        return most
+
+    @property
+    def planes(self) -> int:
+        """How many images are one frame."""
+        return self.sizes["c"] * self.sizes["z"]
+
+    def place(self, event: "MDAEvent") -> Place:
+        """Return where the image of an event belongs."""
+        return self._places[_key(event)]
+
+    def settled_by(self, event: "MDAEvent") -> int:
+        """Return the frame before which all are settled, once an event has passed."""
+        return bisect.bisect_right(self._last, self._numbers[_key(event)])
+
+    def from_frame(self, start: int) -> Sequence["MDAEvent"]:
+        """Return what is left to do from a frame on, as if it began now."""
+        if not start:
+            return self.events
+        wanted = [
+            takes_image(event) and self.place(event).frame >= start
+            for event in self.events
+        ]
+        if not any(wanted):
+            return []
+        first = wanted.index(True)
+        begins = self.events[first].min_start_time or 0.0
+        # what leads up to the first image: its autofocus
+        while first and not takes_image(self.events[first - 1]):
+            first -= 1
+        return [
+            _sooner(event, begins)
+            for event, is_wanted in zip(
+                self.events[first:], wanted[first:], strict=True
+            )
+            if is_wanted or not takes_image(event)
+        ]
+
+    def _placed(self, images: Sequence["MDAEvent"]) -> dict[Any, Place]:
+        """Return the places of images, by their index, in the order they are taken."""
+        last: dict[Any, int] = {}
+        planes: dict[Any, int] = {}
+        for number, event in enumerate(images):
+            frame = _frame_key(event)
+            last[frame], planes[frame] = number, planes.get(frame, 0) + 1
+        for frame, count in planes.items():
+            if count != self.planes:
+                where = ", ".join(f"{axis} {n}" for axis, n in frame) or "it"
+                raise ConfigError(
+                    f"sequence: {where} has {count} of the {self.planes} planes of a "
+                    "frame; all need the same channels and z (no acquire_every, no "
+                    "do_stack: false, the same z_plan at every position)"
+                )
+        numbers = {
+            frame: n for n, frame in enumerate(sorted(last, key=last.__getitem__))
+        }
+        return {
+            _key(e): Place(
+                numbers[_frame_key(e)], e.index.get("c", 0), e.index.get("z", 0)
+            )
+            for e in images
+        }
+
+
+def takes_image(event: "MDAEvent") -> bool:
+    """Return whether an event ends in an image: it may be a focusing."""
+    return event.action.type == "acquire_image"
+
+
+def _key(event: "MDAEvent") -> tuple[tuple[str, int], ...]:
+    return tuple((str(axis), n) for axis, n in event.index.items() if axis != "cam")
+
+
+def _frame_key(event: "MDAEvent") -> tuple[tuple[str, int], ...]:
+    return tuple(pair for pair in _key(event) if pair[0] not in "cz")
+
+
+def _sooner(event: "MDAEvent", seconds: float) -> "MDAEvent":
+    if not event.min_start_time:
+        return event
+    when = max(0.0, event.min_start_time - seconds)
+    return event.model_copy(update={"min_start_time": when})
+
+
+def _set_field(sequence: "MDASequence", field_of_view: tuple[float, float]) -> None:
+    """Tell grids how large a picture is: their tiles touch each other."""
+    inner = [p.sequence for p in sequence.stage_positions if p.sequence is not None]
+    for one in (sequence, *inner):
+        if one.grid_plan is not None:
+            one.grid_plan.fov_height, one.grid_plan.fov_width = field_of_view
+
+
+def _step(images: Sequence["MDAEvent"]) -> float | None:
+    """Return the distance of planes in micrometres, where it is the same of all."""
+    heights: dict[Any, dict[int, float]] = {}
+    for event in images:
+        if event.z_pos is not None and "z" in event.index:
+            heights.setdefault(_frame_key(event), {})[event.index["z"]] = event.z_pos
+    steps = {
+        round(abs(stack[z + 1] - stack[z]), 6)
+        for stack in heights.values()
+        for z in stack
+        if z + 1 in stack
+    }
+    step = steps.pop() if len(steps) == 1 else 0.0
+    return step or None
+
+
+class Collector(Protocol):
+    """Makes frames of images; `Stacks` and `Singles`."""
+
+    #: the last thing the runner warned of: why images are missing
+    reason: str | None
+
+    def begin(self, event: "MDAEvent") -> list[Item]:
+        """Hear that an event begins."""
+        ...
+
+    def take(self, shot: "Shot") -> list[Item]:
+        """Take an image; return the frames that are settled by it."""
+        ...
+
+    def end(self) -> list[Item]:
+        """Return what is settled by the end of the acquisition."""
+        ...
+
+
+class Shot(NamedTuple):
+    """An image, what asked for it, and when it was taken."""
+
+    event: "MDAEvent"
+    pixels: Array
+    time: float
+    told: Mapping[str, Any]
+    #: the runner warned of nothing
+    is_as_asked: bool
+
+
+class Until:
+    """Events up to an end; no iterator, so that the runner may join some of them."""
+
+    def __init__(self, events: Sequence["MDAEvent"], is_ended: threading.Event) -> None:
+        self._events, self._is_ended = events, is_ended
+
+    def __iter__(self) -> Iterator["MDAEvent"]:
+        for event in self._events:
+            if self._is_ended.is_set():
+                return
+            yield event
+
+
+@dataclass(slots=True)
+class _Stack:
+    """A frame of which some planes are there."""
+
+    pixels: Array
+    metadata: dict[str, Any]
+    time: float
+    #: what is told of each plane, by c and z
+    taken: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+
+
+class Stacks:
+    """Collects the planes of each frame of a plan, from frame ``start`` on."""
+
+    def __init__(self, plan: Plan, start: int) -> None:
+        self._plan, self._next = plan, start
+        self._stacks: dict[int, _Stack] = {}
+        self.reason: str | None = None
+
+    def begin(self, event: "MDAEvent") -> list[Item]:
+        """Nothing is settled by it."""
+        return []
+
+    def take(self, shot: Shot) -> list[Item]:
+        """Put an image in its place."""
+        place = self._plan.place(shot.event)
+        if shot.is_as_asked:
+            stack = self._stacks.get(place.frame)
+            if stack is None:
+                stack = self._stacks[place.frame] = self._begun(shot)
+            if self._plan.axes:
+                where = dict(zip("cz", (place.c, place.z), strict=True))
+                stack.pixels[tuple(where[a] for a in self._plan.axes)] = shot.pixels
+            stack.taken[place.c, place.z] = self._plane(place, shot, stack.time)
+        return self._settle(self._plan.settled_by(shot.event))
+
+    def end(self) -> list[Item]:
+        """Settle all frames."""
+        return self._settle(len(self._plan))
+
+    def _begun(self, shot: Shot) -> _Stack:
+        shape = (*self._plan.shape, *shot.pixels.shape)
+        # a frame of one plane is its image
+        pixels = np.empty(shape, shot.pixels.dtype) if self._plan.axes else shot.pixels
+        told = _metadata(shot)
+        if self._plan.axes:
+            for key in _PLANE:
+                told.pop(key, None)
+        return _Stack(pixels, told, shot.time)
+
+    def _plane(self, place: Place, shot: Shot, begun: float) -> dict[str, Any]:
+        told = _metadata(shot)
+        kept = {key: told[key] for key in _PLANE if key in told}
+        after = round(shot.time - begun, 6)
+        return {**kept, "c": place.c, "z": place.z, "seconds": after}
+
+    def _settle(self, upto: int) -> list[Item]:
+        """Return the frames before ``upto``, each one whole or unreadable."""
+        settled: list[Item] = []
+        for frame in range(self._next, upto):
+            stack = self._stacks.pop(frame, None)
+            taken = {} if stack is None else stack.taken
+            if stack is not None and len(taken) == self._plan.planes:
+                if self._plan.axes:
+                    stack.metadata["planes"] = [taken[key] for key in sorted(taken)]
+                settled.append(Frame(stack.pixels, frame, stack.time, stack.metadata))
+                continue
+            metadata = {} if stack is None else stack.metadata
+            when = None if stack is None else stack.time
+            settled.append(Unreadable(frame, self._missing(taken), when, metadata))
+        self._next = max(self._next, upto)
+        return settled
+
+    def _missing(self, taken: Mapping[tuple[int, int], Any]) -> str:
+        sizes = self._plan.sizes
+        lacks = [
+            f"c {c} z {z}"
+            for c in range(sizes["c"])
+            for z in range(sizes["z"])
+            if (c, z) not in taken
+        ]
+        named = ", ".join(lacks[:_NAMED]) + (" …" if len(lacks) > _NAMED else "")
+        reason = f": {self.reason}" if self.reason else ""
+        return (
+            f"{len(lacks)} of {self._plan.planes} planes are missing ({named}){reason}"
+        )
+
+
+class Singles:
+    """Makes a frame of each image; the first one is number ``start``."""
+
+    def __init__(self, start: int) -> None:
+        #: the source index of the next frame
+        self.next = start
+        self._asked = False
+        self.reason: str | None = None
+
+    def begin(self, event: "MDAEvent") -> list[Item]:
+        """Settle the event before, of which no image came."""
+        settled = self.end()
+        self._asked = takes_image(event)
+        return settled
+
+    def take(self, shot: Shot) -> list[Item]:
+        """Return the image as a frame."""
+        if not shot.is_as_asked:
+            return self.end()
+        self._asked = False
+        self.next += 1
+        return [Frame(shot.pixels, self.next - 1, shot.time, _metadata(shot))]
+
+    def end(self) -> list[Item]:
+        """Settle the event before, of which no image came."""
+        if not self._asked:
+            return []
+        self._asked = False
+        self.next += 1
+        return [Unreadable(self.next - 1, self.reason or "the camera gave no image")]
+
+
+def _metadata(shot: Shot) -> dict[str, Any]:
+    """Return what is told of an image, in plain values."""
+    event, told = shot.event, shot.told
+    place = told.get("position") or {}
+    kept: dict[str, Any] = {f"{axis}": n for axis, n in _key(event)}
+    if event.pos_name is not None or "p" in event.index:
+        kept["position"] = event.pos_name or f"p{event.index['p']}"
+    for axis in "xyz":
+        wanted = getattr(event, f"{axis}_pos")
+        found = place.get(axis, wanted)
+        if found is not None:
+            kept[f"{axis}_um"] = float(found)
+    if event.channel is not None:
+        kept["channel"] = event.channel.config
+    kept["exposure_ms"] = told.get("exposure_ms", event.exposure)
+    kept["Camera"] = told.get("camera_device")
+    if event.metadata:
+        kept["event"] = {k: v for k, v in event.metadata.items() if k != "runner_t0"}
+    return kept
+
+
+class Acquisition:
+    """One run of events by pymmcore-plus' runner, in a thread of its own.
+
+    Its frames are taken by `items`. An image that the runner warned of (a channel, an
+    exposure or a position that could not be set) is not what was asked for.
+
+    Parameters
+    ----------
+    core
+        Whose camera it is; it is had alone.
+    events
+        What is to be done; an iterator is asked for one at a time.
+    collector
+        Makes frames of images.
+    convert
+        Makes the pixels of a frame's plane of an image.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        events: Iterable["MDAEvent"],
+        collector: Collector,
+        convert: Callable[[Array], Array],
+    ) -> None:
+        self._core, self._runner = core, core.mmc.mda
+        self._events, self._collector, self._convert = events, collector, convert
+        self._items: queue.Queue[Item | None] = queue.Queue(_WAITING)
+        self._ended = threading.Event()
+        #: the runner warned of something since the event began
+        self._is_warned = False
+        self._error: BaseException | None = None
+        #: when the runner's clock was at zero
+        self._epoch: float | None = None
+        core.hold()
+        self._thread = threading.Thread(
+            target=self._run, name="acquisition", daemon=True
+        )
+        self._thread.start()
+
+    def items(self) -> Iterator[Item | None]:
+        """Yield what is acquired, to its end; None where nothing came for a moment.
+
+        Raises
+        ------
+        Exception
+            What the runner ended with.
+        """
+        while True:
+            try:
+                item = self._items.get(timeout=_POLL)
+            except queue.Empty:
+                yield None
+                continue
+            if item is None:
+                break
+            yield item
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """End the acquisition; an exposure that is on is waited for."""
+        self._ended.set()
+        end = time.monotonic() + _PATIENCE
+        while self._thread.is_alive() and time.monotonic() < end:
+            # it hears this between two events only
+            self._runner.cancel()
+            self._thread.join(_POLL)
+
+    def _run(self) -> None:
+        signals, warnings = self._runner.events, _Warnings(self._warn)
+        logger = logging.getLogger("pymmcore-plus")
+        logger.addFilter(warnings)
+        signals.eventStarted.connect(self._begin)
+        signals.frameReady.connect(self._take)
+        try:
+            self._runner.run(self._events)
+            if not self._ended.is_set():
+                self._put(self._collector.end())
+        except BaseException as error:  # raised by `items`
+            self._error = error
+        finally:
+            signals.eventStarted.disconnect(self._begin)
+            signals.frameReady.disconnect(self._take)
+            logger.removeFilter(warnings)
+            self._core.release()
+            self._put([None])
+
+    def _begin(self, event: "MDAEvent") -> None:
+        self._is_warned = False
+        self._put(self._collector.begin(event))
+
+    def _take(self, image: Array, event: "MDAEvent", told: Mapping[str, Any]) -> None:
+        if self._epoch is None:
+            self._epoch = time.time() - self._runner.seconds_elapsed()
+        when = self._epoch + told["runner_time_ms"] / 1e3
+        shot = Shot(event, self._convert(image), when, told, not self._is_warned)
+        self._put(self._collector.take(shot))
+
+    def _warn(self, text: str) -> None:
+        self._is_warned = True
+        if text != self._collector.reason:
+            self._put([Notice("microscope", text)])
+        self._collector.reason = text
+
+    def _put(self, items: Iterable[Item | None]) -> None:
+        """Hand items over; the acquisition waits where they are not taken."""
+        for item in items:
+            while not self._ended.is_set():
+                try:
+                    self._items.put(item, timeout=_POLL)
+                except queue.Full:
+                    continue
+                break
+
+
+class _Warnings(logging.Filter):
+    """Takes the runner's warnings, in the thread that it is made in, off the log."""
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        super().__init__()
+        self._told, self._of = told, threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is none of ours."""
+        if record.thread != self._of or record.levelno < logging.WARNING:
+            return True
+        self._told(" ".join(record.getMessage().split()))
+        return False
