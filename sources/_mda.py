@@ -529,6 +529,7 @@ class Acquisition:
         #: when the runner's clock was at zero
         self._epoch: float | None = None
         core.hold()
+        core.end = self.close
         self._thread = threading.Thread(
             target=self._run, name="acquisition", daemon=True
         )
@@ -579,6 +580,7 @@ class Acquisition:
             signals.eventStarted.disconnect(self._begin)
             signals.frameReady.disconnect(self._take)
             logger.removeFilter(warnings)
+            self._core.end = None
             self._core.release()
             self._put([None])
 

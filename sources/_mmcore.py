@@ -4,7 +4,7 @@ import atexit
 import ctypes
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,13 +66,11 @@ def borrow(config: str, adapters: str | None) -> "Core":
 
 @atexit.register
 def _unload() -> None:
-    """Stop all devices while Python is still there for their threads to call."""
+    """Stop all devices while Python is there: a thread within the core would abort."""
     for core in list(_open.values()):
-        core.mmc.mda.cancel()
-        with suppress(Exception):
-            core.mmc.stopSequenceAcquisition()
-        with suppress(Exception):
-            core.mmc.unloadAllDevices()
+        if core.end is not None:
+            core.end()
+        core.unload()
 
 
 class Core:
@@ -81,6 +79,8 @@ class Core:
     def __init__(self, config: str, adapters: str | None) -> None:
         self._config = config
         self.users = 0
+        #: ends the acquisition that is on
+        self.end: Callable[[], None] | None = None
         self._camera = threading.Lock()
         self.mmc = _made(config, adapters)
         self.load()
@@ -113,8 +113,15 @@ class Core:
                 return
             for key in [key for key, core in _open.items() if core is self]:
                 del _open[key]
-        with suppress(Exception):
-            self.mmc.unloadAllDevices()
+        self.unload()
+
+    def unload(self) -> None:
+        """Let go of the devices, for good."""
+        for call in (self.mmc.stopSequenceAcquisition, self.mmc.unloadAllDevices):
+            with suppress(Exception):  # of a camera that was unplugged, say
+                call()
+        # it calls from a thread of its own, to the end; only here may that be stopped
+        super(type(self.mmc), self.mmc).registerCallback(None)
 
     def reserve(self, megabytes: int) -> None:
         """Make the buffer so large; the memory is taken at once."""

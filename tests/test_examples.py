@@ -16,6 +16,8 @@ from streamproc import config, demo
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 PIPELINES = sorted((EXAMPLES / "pipelines").glob("*.yaml"))
+#: Examples of optional packages, and what they import.
+OPTIONAL = {"07_microscope": "mm_test_adapters", "micromanager": "mm_test_adapters"}
 #: Seconds; an example is there to be tried.
 PATIENCE = 60
 
@@ -43,12 +45,16 @@ def recordings(tmp_path: Path) -> Path:
 
 
 def test_there_are_examples() -> None:
-    assert [path.stem[:2] for path in SCRIPTS] == [f"{n:02}" for n in range(1, 7)]
-    assert {"demo", "nuclei", "video"} <= {path.stem for path in PIPELINES}
+    assert [path.stem[:2] for path in SCRIPTS] == [f"{n:02}" for n in range(1, 8)]
+    assert {"demo", "micromanager", "nuclei", "video"} <= {
+        path.stem for path in PIPELINES
+    }
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_scripts_run(script: Path, executor: str, tmp_path: Path) -> None:
+    if script.stem in OPTIONAL:
+        pytest.importorskip(OPTIONAL[script.stem], reason="an optional package")
     start = time.monotonic()
     done = run([str(script), "--executor", executor], tmp_path)
     assert done.returncode == 0, done.stderr
@@ -64,7 +70,10 @@ def test_scripts_say_what_they_need(script: Path) -> None:
     match = re.match(r"# /// script\n((?:#.*\n)+?)# ///\n", text)
     assert match, "a PEP 723 header comes first"
     header = tomllib.loads(re.sub(r"^# ?", "", match[1], flags=re.M))
-    assert header == {"requires-python": ">=3.11", "dependencies": ["streamproc"]}
+    needs = ["streamproc"]
+    if script.stem in OPTIONAL:
+        needs = ["streamproc[micromanager]", "mm-test-adapters"]
+    assert header == {"requires-python": ">=3.11", "dependencies": needs}
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda path: path.stem)
@@ -76,6 +85,8 @@ def test_pipelines_check(pipeline: Path, recordings: Path) -> None:
 
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda path: path.stem)
 def test_pipelines_run(pipeline: Path, recordings: Path) -> None:
+    if pipeline.stem in OPTIONAL:
+        pytest.importorskip(OPTIONAL[pipeline.stem], reason="an optional package")
     command = ["-m", "streamproc", "run", str(pipeline), "--to", "RUN"]
     done = run([*command, "--frames", "8"], recordings)
     assert done.returncode == 0, done.stderr

@@ -37,8 +37,12 @@ SHOWN = {
     "06_compare_methods": "mv example_comparison/thresholds.png 06_compare_methods.png",
     "05_stop_and_resume": "streamproc info example_resume "
     "--frame 40 --png 05_stop_and_resume.png",
+    "07_microscope": "streamproc info example_microscope "
+    "--frame 4 --png 07_microscope.png",
     "demo": f"streamproc preview demo.yaml --source {SIMULATED} "
     "--frame 50 --png demo.png",
+    "micromanager": f"streamproc preview micromanager.yaml --source {SIMULATED} "
+    "--frame 50 --png micromanager.png",
     "nuclei": f"streamproc preview nuclei.yaml --source {SIMULATED} "
     "--frame 50 --png nuclei.png",
     "touching_nuclei": f"streamproc preview touching_nuclei.yaml --source {SIMULATED} "

@@ -308,15 +308,19 @@ def plugin(group: str, name: str) -> list[str]:
     if suffixes:
         rows.append(["files", suffixes])
     if group == "sources":
-        first = Parameters(kind, positional=True).first
-        # the simulation is no file: its first parameter is a number
-        value = 200 if first == "frames" else f"measured{suffix(kind)}"
+        parameters = Parameters(kind, positional=True)
+        first = parameters.first
+        # what is no file has a value of its own: a number, a name
+        value = parameters.defaults().get(first or "", f"measured{suffix(kind)}")
         rows.append(["in a pipeline", f"`source: {{{name}: {{{first}: {value}}}}}`"])
         rows.append(["in Python", f'`sp.open({{"{name}": {{"{first}": {value!r}}}}})`'])
     elif name == "ome-zarr":
         rows.append(["in a pipeline", "`store: {images: none, labels: zstd}`"])
     else:
-        rows.append(["in a pipeline", f"`sinks: [{{{name}: {{}}}}]`"])
+        known = Parameters(kind, positional=True)
+        needs = known.first is not None and known.first not in known.defaults()
+        given = f'{known.first}: "module:name"' if needs else ""
+        rows.append(["in a pipeline", f"`sinks: [{{{name}: {{{given}}}}}]`"])
     full = f"{kind.__module__}.{kind.__qualname__}"
     body = auto("autoclass", full)
     shown = table(["", ""], rows) if rows else ""
