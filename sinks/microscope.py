@@ -1,5 +1,6 @@
 """Decisions on results, sent back to the microscope that gave the images."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ _FILE = "decisions.sqlite"
 _SCHEMA = """CREATE TABLE IF NOT EXISTS decisions(frame INTEGER PRIMARY KEY,
     source_index INTEGER, acquired REAL, decided REAL, latency_ms REAL,
     state TEXT CHECK (state IN ('sent','none','late','failed')),
-    events INTEGER, reason TEXT)"""
+    events INTEGER, reason TEXT, sent TEXT)"""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,15 +88,20 @@ class Microscope:
         self._db: sqlite3.Connection | None = None
 
     def open(self, path: Path, tables: Mapping[str, Mapping[str, str]] | None) -> None:
-        """Find the source, and how far the decisions have come."""
+        """Find the source; what was sent to it before it is sent again, in order.
+
+        It knows which of that it has acquired.
+        """
         self._db = sqlite3.connect(path / _FILE, isolation_level=None)
         self._db.execute("PRAGMA synchronous=OFF")  # a crash of the process is survived
         self._db.execute(_SCHEMA)
         self._mailbox = feedback.find(self._config)
         self._mailbox.attend()
-        last = self._db.execute("SELECT max(source_index) FROM decisions").fetchone()[0]
-        if last is not None:
-            self._mailbox.post(last)
+        for index, sent in self._db.execute(
+            "SELECT source_index, sent FROM decisions ORDER BY frame"
+        ):
+            events = map(self._event.model_validate, json.loads(sent or "[]"))
+            self._mailbox.post(index, events)
 
     def position(self) -> int:
         """Return the first frame that is not decided on."""
@@ -137,12 +143,23 @@ class Microscope:
             )
             said = f"decision on frame {frame.frame}: {reason}"
             self._mailbox.say(Notice(state, said, level))
-        # the row first: killed between the two, no event is ever sent twice
+        sent = [event.model_dump(mode="json", exclude_unset=True) for event in events]
         index = frame.frame if frame.source_index is None else frame.source_index
         self._db.execute(
-            f"INSERT INTO decisions VALUES ({','.join('?' * 8)})",
-            (frame.frame, index, frame.time, decided, taken, state, count, reason),
+            f"INSERT INTO decisions VALUES ({','.join('?' * 9)})",
+            (
+                frame.frame,
+                index,
+                frame.time,
+                decided,
+                taken,
+                state,
+                count,
+                reason,
+                json.dumps(sent) if sent else None,
+            ),
         )
+        # the row first: after a crash between the two it is sent again, once
         self._mailbox.post(index, events)
 
     def _answer(self, frame: Committed) -> tuple[list[Any], str, str | None]:
@@ -191,7 +208,7 @@ def decisions(path: str | Path) -> "pd.DataFrame":
         ``frame``, ``source_index``, ``acquired`` and ``decided`` (seconds since the
         Unix epoch), ``latency_ms`` between them, ``state`` (``sent``, ``none``,
         ``late``: events that were dropped, ``failed``: the function raised),
-        ``events`` (how many it gave) and ``reason``.
+        ``events`` (how many it gave), ``reason``, and ``sent`` (the events, as JSON).
 
     Raises
     ------

@@ -234,7 +234,10 @@ class MicroManager(LiveSource):
             given = singles.next - 1
             asked = self._mailbox.take(POLL, given)
             if asked is not None:
-                yield exposed(asked, self._exposure_ms)
+                # one that was sent before a crash may be acquired already
+                taken += takes_image(asked)
+                if taken > start:
+                    yield exposed(asked, self._exposure_ms)
             elif self._mailbox.is_done(given):
                 return
 

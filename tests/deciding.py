@@ -20,6 +20,14 @@ def follow(frame: int, tables: Tables, metadata: Told) -> useq.MDAEvent | None:
     return useq.MDAEvent(x_pos=10.0 * frame, y_pos=5.0, metadata=told)
 
 
+def walk(frame: int, tables: Tables, metadata: Told) -> list[useq.MDAEvent]:
+    """Ask for three images after each third one, up to frame 90."""
+    if frame % 3 or frame >= 90:
+        return []
+    told = [{"answers": frame, "step": step} for step in range(3)]
+    return [useq.MDAEvent(x_pos=float(frame), metadata=m) for m in told]
+
+
 def stack(frame: int, tables: Tables, metadata: Told) -> useq.MDASequence | None:
     """Ask for a stack at where the first frame was."""
     if frame:

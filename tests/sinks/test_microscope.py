@@ -158,7 +158,9 @@ def test_decisions_go_on_where_they_were(
     first = Microscope("tests.deciding:follow")
     first.open(tmp_path, None)
     first.take(frames[:3])
-    # killed: events that were sent are gone, decisions are not made again
+    # killed: decisions are not made again, what was sent is sent again
+    feedback.withdraw(mailbox)
+    mailbox = feedback.announce("test")
     second = Microscope("tests.deciding:follow")
     second.open(tmp_path, None)
     assert second.position() == 3
@@ -172,6 +174,7 @@ def test_decisions_go_on_where_they_were(
     assert asked == [0, 1, 2, 3, 4, 5]
     first.close()
     second.close()
+    feedback.withdraw(mailbox)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.arrays import Array
 
 pytest.importorskip("pymmcore_plus", reason="pymmcore-plus is not installed")
 pytest.importorskip("mm_test_adapters", reason="no demo devices")
+
+from streamproc.sinks.microscope import decisions
 
 #: Seconds of filming at full rate.
 LONG = 30.0
@@ -75,15 +78,24 @@ def test_a_slow_analysis_costs_no_frame(tmp_path: Path) -> None:
     assert taken < float(np.ptp(result.frames["committed_at"]))
 
 
-def killed_at(folder: Path, source: dict[str, Any], frames: int, at: int) -> Path:
+def killed_at(
+    folder: Path,
+    source: dict[str, Any],
+    frames: int,
+    at: int,
+    sinks: Sequence[dict[str, Any]] = (),
+) -> Path:
     """Run a pipeline, kill it once so many frames are admitted, and resume it."""
     file, run = folder / "film.yaml", folder / "run"
-    document = {
+    document: dict[str, Any] = {
         "source": {"micromanager": source},
         "graph": {"mask": {"threshold": "otsu"}, "nuclei": {"label": {}}},
         "save": ["nuclei"],
     }
-    file.write_text(yaml.safe_dump(document))
+    if sinks:  # they take a table, and that is of one channel
+        document["graph"]["cells"] = {"measure": {"intensity": "source"}}
+        document |= {"save": ["cells"], "sinks": list(sinks)}
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
     start = [sys.executable, "-m", "streamproc"]
     command = [*start, "run", str(file), "--to", str(run), "--frames", str(frames)]
     log = folder / "log.txt"
@@ -137,3 +149,26 @@ def test_an_acquisition_that_is_killed_goes_on(tmp_path: Path) -> None:
     told = [json.loads(text) for text in result.frames["metadata"]]
     assert [(m["t"], m["p"]) for m in told] == [(n // 2, n % 2) for n in range(80)]
     assert result.gaps.empty
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [20, 31, 45])
+def test_what_is_followed_is_followed_after_a_kill(tmp_path: Path, at: int) -> None:
+    source = {
+        "exposure_ms": 10,
+        "roi": [0, 0, 64, 64],
+        "sequence": {"channels": ["DAPI"]},
+        "feedback": True,
+        "buffer_mb": 4,
+    }
+    sinks = [{"microscope": {"function": "tests.deciding:walk"}}]
+    run = killed_at(tmp_path, source, 1000, at, sinks)
+    result = sp.load(run)
+    # frame 0, and the three that each third one up to 87 asked for
+    assert list(result.frames["state"]) == 91 * ["done"]
+    told = [json.loads(text)["event"] for text in result.frames["metadata"][1:]]
+    asked = [{"answers": n, "step": step} for n in range(0, 90, 3) for step in range(3)]
+    assert told == asked
+    made = decisions(run)
+    assert list(made["frame"]) == list(range(91))
+    assert made["events"].sum() == 90
