@@ -143,7 +143,6 @@ class Microscope:
             )
             said = f"decision on frame {frame.frame}: {reason}"
             self._mailbox.say(Notice(state, said, level))
-        sent = [event.model_dump(mode="json", exclude_unset=True) for event in events]
         index = frame.frame if frame.source_index is None else frame.source_index
         self._db.execute(
             f"INSERT INTO decisions VALUES ({','.join('?' * 9)})",
@@ -156,7 +155,7 @@ class Microscope:
                 state,
                 count,
                 reason,
-                json.dumps(sent) if sent else None,
+                json.dumps([_plain(event) for event in events]) if events else None,
             ),
         )
         # the row first: after a crash between the two it is sent again, once
@@ -170,6 +169,7 @@ class Microscope:
         try:
             given = self._function(frame.frame, tables, dict(frame.metadata))
             events = list(self._events(given))
+            json.dumps([_plain(event) for event in events])  # they are kept as that
         except Exception as error:  # a user's function may fail in any way
             return [], "failed", one_line(error)
         return events, "sent" if events else "none", None
@@ -192,6 +192,12 @@ class Microscope:
     def _is_late(self, taken: float | None) -> bool:
         limit = self._deadline_ms
         return limit is not None and taken is not None and taken > limit
+
+
+def _plain(event: Any) -> dict[str, Any]:
+    """Return an event in plain values."""
+    plain: dict[str, Any] = event.model_dump(mode="json", exclude_unset=True)
+    return plain
 
 
 def decisions(path: str | Path) -> "pd.DataFrame":

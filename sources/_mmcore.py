@@ -1,4 +1,4 @@
-"""Micro-Manager's core: one per configuration in a process, shared by who uses it."""
+"""Micro-Manager's core: one in a process, shared by who uses it."""
 
 import atexit
 import ctypes
@@ -41,8 +41,10 @@ _APART = 32
 #: Tags that are numbers.
 _COUNTER, _ELAPSED = "ImageNumber", "ElapsedTime-ms"
 
-_lock = threading.Lock()
-_open: dict[tuple[str, str | None], "Core"] = {}
+#: reentrant: a source that nobody holds any more may be collected at any line
+_lock = threading.RLock()
+#: two at once crash: they share the libraries of their adapters
+_loaded: "Core | None" = None
 
 
 def borrow(config: str, adapters: str | None) -> "Core":
@@ -51,23 +53,31 @@ def borrow(config: str, adapters: str | None) -> "Core":
     Raises
     ------
     SourceError
-        There is no such file, or its devices cannot be loaded.
+        There is no such file, its devices cannot be loaded, or this process has
+        another configuration loaded.
     MissingDependency
         pymmcore-plus is not installed.
     """
-    key = (config if config == DEMO else str(Path(config).resolve()), adapters)
+    global _loaded
+    name = config if config == DEMO else str(Path(config).resolve())
     with _lock:
-        core = _open.get(key)
-        if core is None:
-            core = _open[key] = Core(config, adapters)
-        core.users += 1
-        return core
+        if _loaded is None:
+            _loaded = Core(name, adapters)
+        elif _loaded.config != name:
+            raise SourceError(
+                f"this process has the configuration {_loaded.config!r} loaded, and "
+                f"MMCore holds one at a time, got {config!r}; close the other source, "
+                "or use another process"
+            )
+        _loaded.users += 1
+        return _loaded
 
 
 @atexit.register
 def _unload() -> None:
     """Stop all devices while Python is there: a thread within the core would abort."""
-    for core in list(_open.values()):
+    core = _loaded
+    if core is not None:
         if core.end is not None:
             core.end()
         core.unload()
@@ -77,13 +87,17 @@ class Core:
     """A loaded configuration; ``mmc`` is pymmcore-plus' core, safe from any thread."""
 
     def __init__(self, config: str, adapters: str | None) -> None:
-        self._config = config
+        self.config = config
         self.users = 0
         #: ends the acquisition that is on
         self.end: Callable[[], None] | None = None
         self._camera = threading.Lock()
         self.mmc = _made(config, adapters)
-        self.load()
+        try:
+            self.load()
+        except SourceError:
+            self.unload()
+            raise
 
     def load(self) -> None:
         """Load the configuration, anew where it is loaded: devices begin again.
@@ -94,26 +108,23 @@ class Core:
             It cannot be loaded.
         """
         try:
-            if self._config == DEMO:
+            if self.config == DEMO:
                 self.mmc.loadSystemConfiguration(_DEMO_FILE)
             else:
-                self.mmc.loadSystemConfiguration(self._config)
+                self.mmc.loadSystemConfiguration(self.config)
         except Exception as error:  # an adapter may fail in any way
-            with suppress(Exception):
-                self.mmc.unloadAllDevices()
             raise SourceError(
-                f"cannot load the configuration {self._config!r}: {_said(error)}"
+                f"cannot load the configuration {self.config!r}: {_said(error)}"
             ) from error
 
     def give_back(self) -> None:
         """Unload the devices once nobody uses them any more."""
+        global _loaded
         with _lock:
             self.users -= 1
-            if self.users:
-                return
-            for key in [key for key, core in _open.items() if core is self]:
-                del _open[key]
-        self.unload()
+            if not self.users:
+                self.unload()
+                _loaded = None
 
     def unload(self) -> None:
         """Let go of the devices, for good."""
@@ -138,7 +149,7 @@ class Core:
         """
         if not self._camera.acquire(blocking=False):
             raise SourceError(
-                f"the camera of {self._config!r} is in use by another run of this "
+                f"the camera of {self.config!r} is in use by another run of this "
                 "process; stop that one first"
             )
 
@@ -318,9 +329,10 @@ class Format(NamedTuple):
         """Return an image of the core as axes (c)yx; a gray one is not copied."""
         if not self.is_colour:
             return image
-        samples = image.view(self.dtype).reshape(*image.shape, 4)
-        # blue, green, red, and nothing
-        return choice.apply(samples[..., [2, 1, 0]], "yxs")
+        if image.ndim == 2:
+            # blue, green, red, and nothing; the runner's are red, green, blue already
+            image = image.view(self.dtype).reshape(*image.shape, 4)[..., [2, 1, 0]]
+        return choice.apply(image, "yxs")
 
 
 class Filming:

@@ -16,20 +16,9 @@ from streamproc.frame import Array, Frame, Gap, Notice, SourceInfo, Unreadable
 
 from ._colour import Choice
 from ._live import POLL, Link, LiveSource, Roi
-from ._mda import (
-    Acquisition,
-    Collector,
-    Plan,
-    Singles,
-    Stacks,
-    Until,
-    check_channels,
-    expanded,
-    exposed,
-    read_sequence,
-    takes_image,
-)
+from ._mda import Acquisition, Collector, Singles, Stacks, Until
 from ._mmcore import DEMO, Filming, Format, Settings, borrow
+from ._useq import Plan, check_channels, expanded, exposed, read_sequence, takes_image
 
 if TYPE_CHECKING:
     from useq import MDAEvent
@@ -100,7 +89,8 @@ class MicroManager(LiveSource):
 
     Notes
     -----
-    Pixels are uint8 or uint16: a camera of 12 bits gives uint16 up to 4095. Several
+    MMCore bears one configuration in a process: a second one is refused, and a core of
+    your own beside it may crash. Pixels are uint8 or uint16: a camera of 12 bits gives uint16 up to 4095. Several
     cameras (Micro-Manager's Multi Camera) are the channels of one frame. ``time`` is
     the begin of filming plus the camera's own clock; ``metadata`` has the image's tags
     (ImageNumber, ElapsedTime-ms, Camera …) and exposure_ms, in a sequence its indices,
@@ -152,6 +142,7 @@ class MicroManager(LiveSource):
         self._events: list[MDAEvent] = []
         self._plan: Plan | None = None
         self._mailbox: post.Mailbox | None = None
+        self._acquisition: Acquisition | None = None
         #: what was filmed with last, in this turn of `frames`
         self._filming: Filming | None = None
         self._core = borrow(config, adapters)
@@ -183,7 +174,7 @@ class MicroManager(LiveSource):
             yield from super().frames(start)
             return
         self._stopping.clear()
-        acquisition = self._acquire(start)
+        acquisition = self._acquisition = self._acquire(start)
         try:
             yield from self._taken(acquisition)
         except StreamprocError:
@@ -191,11 +182,15 @@ class MicroManager(LiveSource):
         except Exception as error:  # an adapter may fail in any way
             raise SourceError(f"the sequence failed: {one_line(error)}") from error
         finally:
+            self._stopping.set()  # who leaves early: nothing more is asked for
             acquisition.close()
 
     def close(self) -> None:
         """Give the devices back; idempotent."""
         super().close()
+        if self._acquisition is not None:
+            self._stopping.set()
+            self._acquisition.close()
         if self._mailbox is not None:
             post.withdraw(self._mailbox)
         self._give_back()
