@@ -355,13 +355,14 @@ class Filming:
         #: images of several cameras, by number
         self._parts: dict[int, dict[str, Array]] = {}
         self._last: int | None = None
+        #: when the camera's clock was at zero
+        self._began: float | None = None
         #: the buffer was full: the camera is well, and may film on
         self.has_overflowed = False
         self._release = core.release
         core.hold()
         try:
             core.reserve(buffer_mb)
-            self._began = time.time()
             self._mmc.startSequenceAcquisition(_ENDLESS, 0, True)
         except Exception as error:  # an adapter may refuse in any way
             core.release()
@@ -419,9 +420,18 @@ class Filming:
             pixels = whole
         self._last = number
         metadata = _metadata(told, self._exposure)
-        # the clock of a sequence begins with it
-        when = self._began + float(told[_ELAPSED]) / 1e3 if _ELAPSED in told else None
-        return Picture(pixels, number, when or time.time(), metadata, is_own=True)
+        return Picture(pixels, number, self._time(told), metadata, is_own=True)
+
+    def _time(self, told: Mapping[str, str]) -> float:
+        """Return when an image was taken, by the camera's clock where it has one."""
+        now = time.time()
+        if _ELAPSED not in told:
+            return now
+        elapsed = float(told[_ELAPSED]) / 1e3
+        if self._began is None:
+            # its clock is at zero somewhere within the start, which takes a while
+            self._began = now - elapsed
+        return self._began + elapsed
 
     def _joined(
         self, pixels: Array, told: Mapping[str, str], number: int | None

@@ -90,12 +90,14 @@ class MicroManager(LiveSource):
     Notes
     -----
     MMCore bears one configuration in a process: a second one is refused, and a core of
-    your own beside it may crash. Pixels are uint8 or uint16: a camera of 12 bits gives uint16 up to 4095. Several
-    cameras (Micro-Manager's Multi Camera) are the channels of one frame. ``time`` is
-    the begin of filming plus the camera's own clock; ``metadata`` has the image's tags
-    (ImageNumber, ElapsedTime-ms, Camera …) and exposure_ms, in a sequence its indices,
-    stage position and channel; that of a stack lists its ``planes``, with the seconds
-    after the first.
+    your own beside it may crash.
+
+    Pixels are uint8 or uint16: a camera of 12 bits gives uint16 up to 4095. Several
+    cameras (Micro-Manager's Multi Camera) are the channels of one frame. ``time`` is by
+    the camera's own clock, its zero by the arrival of the first image; ``metadata`` has
+    the image's tags (ImageNumber, ElapsedTime-ms, Camera …) and exposure_ms, in a
+    sequence its indices, stage position and channel; that of a stack lists its
+    ``planes``, with the seconds after the first.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
