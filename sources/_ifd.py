@@ -23,8 +23,13 @@ class Bytes:
         self.size = os.fstat(self._handle).st_size
 
     def __del__(self) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)
+        self.close()
+
+    def close(self) -> None:
+        """Close it, at most once: the number may be another file's by then."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
 
     def read(self, offset: int, count: int) -> bytes:
         """Return up to ``count`` bytes from ``offset``."""

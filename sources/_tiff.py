@@ -142,8 +142,16 @@ class Tiff:
             raise FrameError(f"{path.name} cannot be read: {one_line(error)}") from None
 
     def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it, and the other files of its data set; nobody reads it any more."""
         if hasattr(self, "tif"):
             self.tif.close()
+        if hasattr(self, "file"):
+            self.file.close()
+        for other in self._others.values():
+            other.close()
 
     @property
     def count(self) -> int:
