@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -87,19 +88,25 @@ class Pattern:
         SourceError
             None does, or they are no images, or of several formats.
         """
-        regex = re.compile("".join(self._regexes()))
-        found = []
-        for name in glob.glob("".join(self._globs()), recursive=True):
-            path = Path(name)
-            match = regex.fullmatch(name.replace(os.sep, "/"))
-            if match and not path.is_dir():
-                texts = {n: f.value or "" for n, f in self.fields.items()}
-                texts |= match.groupdict()
-                found.append(Match(path, texts, self._values(texts)))
+        names = glob.glob("".join(self._globs()), recursive=True)
+        found = [m for m in map(self.match, names) if m and not m.path.is_dir()]
         if not found:
             raise SourceError(f"no file matches the pattern {self.text}")
         _paths.resolve([str(m.path) for m in found])  # formats: one, and known
         return sorted(found, key=lambda m: _paths.natural(str(m.path)))
+
+    def match(self, name: str) -> Match | None:
+        """Return what a path says, if it matches."""
+        match = self._regex.fullmatch(name.replace(os.sep, "/"))
+        if match is None:
+            return None
+        texts = {n: f.value or "" for n, f in self.fields.items()}
+        texts |= match.groupdict()
+        return Match(Path(name), texts, self._values(texts))
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        return re.compile("".join(self._regexes()))
 
     def fixed(self, texts: Mapping[str, str]) -> str:
         """Return the pattern with the values of some fields written in."""
@@ -155,6 +162,18 @@ def pattern(given: object) -> Pattern | None:
     """
     if not isinstance(given, str) or os.path.exists(os.path.expanduser(given)):
         return None
+    found = parsed(given)
+    return found if found.fields else None
+
+
+def parsed(given: str) -> Pattern:
+    """Return the pattern in a text, whatever is there; it may have no fields.
+
+    Raises
+    ------
+    SourceError
+        A field that is not written as one.
+    """
     text = os.path.expanduser(given).replace(os.sep, "/")
     parts: list[str | Field] = []
     between: list[str] = []
@@ -175,8 +194,7 @@ def pattern(given: object) -> Pattern | None:
             f"{given} has no field at {wrong[0]!r}; write {{name}}, {{name:d}}, "
             "{name:03d} or {name=value}, and double a brace that is no field"
         )
-    parts = [part for part in (*parts, between[-1]) if part]
-    return Pattern(given, tuple(parts)) if is_pattern else None
+    return Pattern(given, tuple(part for part in (*parts, between[-1]) if part))
 
 
 def plain(given: Any) -> Any:  # a path or a list of them

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -149,6 +149,36 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release files and devices; idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the raw log has of one frame, pixels aside; ``error``: it is unreadable."""
+
+    source_index: int
+    metadata: Mapping[str, Any]
+    error: str | None = None
+
+
+@runtime_checkable
+class Mindful(Protocol):
+    """A live source that minds what became of its frames; no source has to.
+
+    It may let go of what is in the raw log for good, and tell by the metadata that it
+    gave what it need not give again, where a mere index does not say.
+    """
+
+    def resumed(self, frames: Iterable[Receipt]) -> None:
+        """Learn what the raw log has already: before `Source.frames`, in order."""
+        ...
+
+    def admitted(self, frames: Sequence[Receipt]) -> None:
+        """Learn what the raw log has now, synced: in order, from the log's thread.
+
+        Soon after is soon enough: the log waits meanwhile. A process that is killed
+        learns the rest by `resumed`.
+        """
         ...
 
 

@@ -21,6 +21,9 @@ from .schedule import Change, check_adjustable
 from .steps import built_in, takes_intensity
 from .store.ledger import RESERVED
 
+#: Parameters of sources that name files and folders.
+_PLACES = {"path", "folder", "move_to"}
+
 Saved = Mapping[str, Handle] | Handle | Sequence[Handle]
 
 
@@ -246,16 +249,22 @@ def absolute(form: object) -> Any:  # YAML
     if full is None:
         return None
     name, parameters = next(iter(full.items()))
-    path = parameters.get("path")
-    if isinstance(path, str) and "://" not in path:
-        parameters["path"] = os.path.abspath(os.path.expanduser(path))  # keeps globs
-    elif isinstance(path, list):
-        parameters["path"] = [os.path.abspath(os.path.expanduser(p)) for p in path]
+    for key in _PLACES & parameters.keys():
+        parameters[key] = _absolute(parameters[key])
     if "sources" in parameters:
         parameters["sources"] = [absolute(source) for source in parameters["sources"]]
     return {
         name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
     }
+
+
+def _absolute(path: Any) -> Any:  # YAML
+    """Return a path, or a list of them, from the root; globs and addresses stay."""
+    if isinstance(path, list):
+        return [_absolute(one) for one in path]
+    if not isinstance(path, str) or "://" in path:
+        return path
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def take_handles(save: Saved) -> tuple[Graph, dict[str, Step], list[Step]]:

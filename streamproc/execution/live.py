@@ -3,7 +3,15 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from streamproc.frame import Gap, Notice, Source
+from streamproc.frame import (
+    Frame,
+    Gap,
+    Mindful,
+    Notice,
+    Receipt,
+    Source,
+    Unreadable,
+)
 from streamproc.schedule import Schedule
 from streamproc.store.log import RawLog
 
@@ -116,6 +124,8 @@ class Live:
             if self._limit is None or number < self._limit:
                 expected = self._log.next_source_index
                 continuity = Continuity(expected if self._log.admitted else None)
+                if self._log.admitted and isinstance(self._source, Mindful):
+                    self._source.resumed(self._log.receipts())
                 for given in self._source.frames(expected):
                     if (notice := told(given)) is not None:
                         self._say(notice)
@@ -162,6 +172,8 @@ class Live:
             mark = self._log.mark()
             refs = self._log.admit(items, self._schedule.version)
             self._schedule.admitted(self._log.admitted)
+        if items and isinstance(self._source, Mindful):
+            self._source.admitted([_receipt(item) for item in items])
         self._handover.put(refs, gaps, mark)
         return len(alike) == len(group)
 
@@ -173,3 +185,8 @@ class Live:
                 self._error = changed
                 return group[:i]
         return group
+
+
+def _receipt(item: Frame | Unreadable) -> Receipt:
+    error = item.error if isinstance(item, Unreadable) else None
+    return Receipt(item.source_index, item.metadata, error)

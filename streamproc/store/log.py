@@ -9,7 +9,14 @@ from itertools import islice
 from pathlib import Path
 
 from streamproc.errors import FrameError, StoreError, one_line
-from streamproc.frame import Frame, FrameRef, Gap, Unreadable, metadata_json
+from streamproc.frame import (
+    Frame,
+    FrameRef,
+    Gap,
+    Receipt,
+    Unreadable,
+    metadata_json,
+)
 
 from .chunks import ChunkRow, read_frame
 from .codecs import crc32c
@@ -268,6 +275,12 @@ class RawLog:
         """Yield where every admitted frame lies."""
         for record, _ in read_journal(self._path, self._writer.layout.name):
             yield from record.chunks
+
+    def receipts(self) -> Iterator[Receipt]:
+        """Yield what it has of every admitted frame, pixels aside."""
+        for record, _ in read_journal(self._path, self._writer.layout.name):
+            metadata = json.loads(record.metadata) if record.metadata else {}
+            yield Receipt(record.source_index, metadata, record.error)
 
     def mark(self) -> Mark:
         """Return the end of the journal."""
