@@ -122,7 +122,10 @@ class Planes:
 
     def learn(self, name: str) -> bool:
         """Note a file; return whether its c or z is a new one."""
-        plane = self._names.plane(name)
+        return self.add(self._names.plane(name))
+
+    def add(self, plane: Sequence[str]) -> bool:
+        """Note the c and z of a plane; return whether one is new."""
         is_new = any(t not in s for t, s in zip(plane, self._steps, strict=True))
         for text, seen in zip(plane, self._steps, strict=True):
             seen.add(text)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
 import xxhash
 from annotated_types import Ge, Gt
 
@@ -19,11 +20,20 @@ from streamproc.errors import (
     MissingDependency,
     SourceError,
     StreamprocError,
+    nearest,
     one_line,
 )
-from streamproc.frame import Frame, Gap, Notice, Receipt, SourceInfo, Unreadable
+from streamproc.frame import (
+    Frame,
+    Gap,
+    Notice,
+    Receipt,
+    SourceInfo,
+    Unreadable,
+    trailing_axes,
+)
 
-from . import _recording
+from . import _pixels, _recording
 from ._arrivals import Arrivals, State, folder_of
 from ._attempt import Attempt
 from ._image_files import ImageFiles
@@ -87,6 +97,10 @@ class Watch:
     first_timeout
         Seconds to wait for the first image, which tells shape and dtype; null: for
         ever.
+    expect
+        What the first image would tell, so that none is waited for: ``{shape: [512,
+        512], dtype: uint16}``, and if they need saying axes, channels, pixel_size_um
+        (by axis). A run that is resumed knows it.
     move_to
         A folder into which a file goes once all its frames are in the raw log.
     color, channel, pixel_size_um
@@ -127,6 +141,7 @@ class Watch:
         stop_file: str | None = None,
         idle_timeout: Annotated[float, Gt(0)] | None = None,
         first_timeout: Annotated[float, Gt(0)] | None = 60.0,
+        expect: dict[str, Any] | None = None,
         move_to: str | None = None,
         color: Literal["gray", "rgb"] = "gray",
         channel: Annotated[int, Ge(0)] | str | None = None,
@@ -146,12 +161,30 @@ class Watch:
         self._mover: Mover | None = None
         #: files that were there when it was opened, where those do not count
         self._old: dict[str, State] | None = {} if existing else None
-        told = (self._root, pattern, recursive, color, channel)
-        self._told = xxhash.xxh3_64(repr(told).encode())
+        #: what determines which pixels there are, beside the first of them
+        self._told = (str(self._root), pattern, recursive, color, channel)
+        if expect is not None:
+            self.info = self._expected(expect, pixel_size_um)
+            return
         with _interruptible():
             self.info = self._wait_for_info(first_timeout, pixel_size_um)
 
     # --- what the engine calls --------------------------------------------------------
+
+    @property
+    def reopen(self) -> dict[str, Any]:
+        """What the first image told; at a resume it may have gone."""
+        info, planes = self.info, self._planes
+        expect: dict[str, Any] = {
+            "shape": list(info.shape),
+            "dtype": str(info.dtype),
+            "axes": info.axes,
+            "channels": list(info.channels),
+            "pixel_size_um": dict(info.pixel_size_um),
+        }
+        if planes is not None:
+            expect["planes"] = [list(plane) for plane in planes.all()]
+        return {"expect": expect}
 
     def resumed(self, frames: Iterable[Receipt]) -> None:
         """Learn what the raw log has from before: `frames` gives none of it again."""
@@ -268,17 +301,75 @@ class Watch:
             images.choice.channel,
         )
         said = layout.pixel_size_um if layout else {}
-        told = (axes, pixels.shape, str(pixels.dtype), channels)
-        content = xxhash.xxh3_64(repr((self._told, told)).encode())
+        return self._info(
+            pixels.shape,
+            pixels.dtype,
+            axes,
+            channels,
+            _recording.pixel_size(said, pixel_size_um, axes),
+            {"first_file": unit[0], **one},
+        )
+
+    def _expected(
+        self, expect: dict[str, Any], pixel_size_um: float | None
+    ) -> SourceInfo:
+        """Return what was said of all images.
+
+        Raises
+        ------
+        ConfigError
+            It is not what says that.
+        """
+        known = {"shape", "dtype", "axes", "channels", "pixel_size_um", "planes"}
+        for name in expect:
+            if name not in known:
+                raise ConfigError(f"expect has no {name!r}{nearest(name, known)}")
+        try:
+            shape = tuple(int(size) for size in expect["shape"])
+            dtype = _pixels.target(np.dtype(expect["dtype"]))
+            axes = str(expect.get("axes", trailing_axes(len(shape), "yx")))
+            sizes = {
+                str(k): float(v) for k, v in expect.get("pixel_size_um", {}).items()
+            }
+            channels = tuple(map(str, expect.get("channels", ())))
+            planes = [tuple(map(str, plane)) for plane in expect.get("planes", ())]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"expect must be such as {{shape: [512, 512], dtype: uint16}}, "
+                f"got {expect} ({one_line(error)})"
+            ) from None
+        if len(axes) != len(shape) or min(shape, default=0) < 1:
+            raise ConfigError(f"expect: the axes {axes} do not fit shape {shape}")
+        if self._planes is not None:
+            if not planes:
+                raise ConfigError(
+                    "expect needs planes, a list of [c, z] texts, for a pattern of them"
+                )
+            for plane in planes:
+                self._planes.add(plane)
+        sizes = _recording.pixel_size(sizes, pixel_size_um, axes)
+        return self._info(shape, dtype, axes, channels, sizes, {})
+
+    def _info(
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        axes: str,
+        channels: tuple[str, ...],
+        sizes: dict[str, float],
+        told: dict[str, Any],
+    ) -> SourceInfo:
+        """Return what all images are."""
+        content = repr((*self._told, axes, shape, str(dtype), channels))
         return SourceInfo(
-            shape=pixels.shape,
-            dtype=pixels.dtype,
+            shape=shape,
+            dtype=dtype,
             axes=axes,
-            identity="watch:" + content.hexdigest(),
+            identity="watch:" + xxhash.xxh3_64_hexdigest(content.encode()),
             live=True,
-            pixel_size_um=_recording.pixel_size(said, pixel_size_um, axes),
+            pixel_size_um=sizes,
             channels=channels,
-            metadata={"folder": str(self._root), "first_file": unit[0], **one},
+            metadata={"folder": str(self._root), **told},
         )
 
     # --- one look at the folder -------------------------------------------------------
@@ -391,7 +482,7 @@ class Watch:
         for page, made in attempt.frames():
             pages = {"page": page, "pages": len(attempt)} if len(attempt) > 1 else {}
             metadata = {**told, **pages, **attempt.metadata(page)}
-            when = attempt.time(page) or max(file.written for file in files) / 1e9
+            when = attempt.time(page) or max(file.written for file in files) / 10**9
             index, self._index = self._index, self._index + 1
             if isinstance(made, str):
                 yield Unreadable(index, made, when, metadata)

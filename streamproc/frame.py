@@ -169,6 +169,14 @@ class Mindful(Protocol):
     gave what it need not give again, where a mere index does not say.
     """
 
+    @property
+    def reopen(self) -> Mapping[str, Any]:
+        """Parameters, of YAML's kinds, with which a run that is resumed opens it too.
+
+        For what it learned when it was opened first, and may not find again.
+        """
+        ...
+
     def resumed(self, frames: Iterable[Receipt]) -> None:
         """Learn what the raw log has already: before `Source.frames`, in order."""
         ...

@@ -11,7 +11,7 @@ from typing import Any
 from .config import Options
 from .errors import ConfigError, StoreError
 from .folder import recorded
-from .frame import SourceInfo
+from .frame import Mindful, SourceInfo
 from .graph import Graph, Step, is_name
 from .handle import Handle
 from .observers import Observer, make_observers
@@ -189,6 +189,11 @@ class Job:
             graph[step.name] = {step.operator: parameters, "of": of}
         return graph
 
+    def _reopen(self) -> dict[str, Any]:
+        """Return the parameters with which the source is opened again."""
+        source = self.graph.source
+        return dict(source.reopen) if isinstance(source, Mindful) else {}
+
     def names(self) -> dict[str, str]:
         """Return the step behind each saved name."""
         return {name: step.name for name, step in self.saved.items()}
@@ -215,6 +220,7 @@ class Job:
             "steps": self.steps(),
             "saved": self.names(),
             "channels": list(self.info.channels),
+            "reopen": self._reopen(),
             "functions": self.function_hashes(),
             "changes": [list(change.row()) for change in self.changes],
             "ran": list(
@@ -256,6 +262,15 @@ def absolute(form: object) -> Any:  # YAML
     return {
         name: {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
     }
+
+
+def opened_again(form: object, recorded: Mapping[str, Any]) -> Any:  # YAML
+    """Return the source's YAML form for a run that is resumed."""
+    full, more = source_form(form), recorded.get("reopen")
+    if full is None or not more:
+        return form
+    name, parameters = next(iter(full.items()))
+    return {name: {**parameters, **more}}
 
 
 def _absolute(path: Any) -> Any:  # YAML

@@ -32,7 +32,7 @@ from .folder import (
 from .frame import Source
 from .graph import Graph
 from .handle import Handle
-from .job import Job, Saved, check_space, take_handles, title
+from .job import Job, Saved, check_space, opened_again, take_handles, title
 from .plugins import make_source
 from .report import Report
 from .schedule import Change, changes_in
@@ -155,6 +155,7 @@ def resume(
         raise RunFolderError(f"{path} cannot be resumed: {past['not_resumable']}")
     if not force_environment:
         _same_environment(folder, past.get("environment", {}))
+    pipeline.source = opened_again(pipeline.source, past)
     if skipped:
         graph, handles = connect(pipeline, _logged(folder))
     else:

@@ -206,14 +206,16 @@ def _same_pipeline(path: Path, expected: "Pipeline") -> None:
     from ..config import build, read_yaml
     from ..difference import difference
     from ..folder import existing
-    from ..job import Job
+    from ..job import Job, opened_again
 
+    document = read_yaml(existing(path).pipeline)
+    expected.source = opened_again(expected.source, document.get("recorded", {}))
     graph, handles = build(expected)
     graph.form = expected.source
     saved = {name: handle.step for name, handle in handles.items()}
     job = Job(graph, saved, expected.options())
     graph.source.close()
-    differs = difference(read_yaml(existing(path).pipeline), job)
+    differs = difference(document, job)
     if differs is not None:
         raise RunFolderError(
             f"{path} holds a run of another pipeline or source: {differs}; "
