@@ -94,15 +94,14 @@ class Arrivals:
         self._same = self._listing = 0.0
         self._told: set[str] = set()
 
-    def look(self, until: float) -> Iterator[Notice]:
-        """Wait for news, ``until`` at most, and take note of them.
+    def look(self, *, waits: bool = True) -> Iterator[Notice]:
+        """Wait for news, a moment at most, and take note of them.
 
         What there is to say of the folder itself is yielded.
         """
         now = time.monotonic()
-        soon = self._due[0][0] if self._due else until
-        wait = min(until - now, soon - now, self._listing - now, _WAIT)
-        hints = self._hear(max(wait, 0.0))
+        soon = min([self._listing, *(due for due, _, _ in self._due[:1])]) - now
+        hints = self._hear(max(min(soon, _WAIT), 0.0) if waits else 0.0)
         yield from self._check_folder()
         if self._identity is None:
             return

@@ -205,11 +205,11 @@ class Watch:
         arrivals = self._arrivals = self._watched(self._polling)
         if self._move_to is not None:
             self._mover = Mover(self._root, self._move_to, self._sidecar)
-        is_sure = False
+        is_sure, read = False, 0
         try:
             yield from self._begin()
             while not self._stopping.is_set():
-                yield from arrivals.look(time.monotonic() + 1.0)
+                yield from arrivals.look(waits=read < _BATCH)
                 is_over = self._is_over()
                 for name in arrivals.settled():
                     if refusal := piles.put(name):
@@ -217,10 +217,12 @@ class Watch:
                         yield from self._say_once(name, refusal)
                 for unit in piles.full(hurry=is_over):
                     self._put(unit)
-                for unit, place in self._turn.take(_BATCH, hurry=is_over):
+                read = 0
+                turns = self._turn.take(_BATCH, hurry=is_over)
+                for read, (unit, place) in enumerate(turns, 1):  # noqa: B007
+                    yield from self._read(unit, place)
                     if self._stopping.is_set():
                         return
-                    yield from self._read(unit, place)
                 yield from self._moved()
                 waits = len(self._turn) + len(arrivals.growing) + len(piles)
                 if not is_over or waits:
@@ -263,7 +265,7 @@ class Watch:
         first = First(self._names, self._planes, self._patience)
         why = ""
         while True:
-            for notice in arrivals.look(end):
+            for notice in arrivals.look():
                 why = f"; {notice.message}"
             if self._old is None:
                 self._old = {name: g.state for name, g in arrivals.growing.items()}
@@ -390,7 +392,7 @@ class Watch:
             return
         if register.oldest is None:
             arrivals.known.update(self._old or {})
-        yield from arrivals.look(0.0)
+        yield from arrivals.look(waits=False)
         oldest = register.oldest or 0
         for name, growing in list(arrivals.growing.items()):
             if name not in register.frames and growing.state[1] < oldest:

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
         StoreError,
         StreamprocError,
     )
-    from .frame import Frame, Gap, Notice, Source, SourceInfo, Unreadable
+    from .frame import (
+        Frame,
+        Gap,
+        Mindful,
+        Notice,
+        Receipt,
+        Source,
+        SourceInfo,
+        Unreadable,
+    )
     from .graph import align_sources as align
     from .graph import open_source as open
     from .handle import Handle
@@ -44,8 +53,10 @@ __all__ = [
     "Image",
     "Labels",
     "Mask",
+    "Mindful",
     "MissingDependency",
     "Notice",
+    "Receipt",
     "Report",
     "Results",
     "Run",
@@ -76,9 +87,8 @@ _HOME = {
     "align": ("graph", "align_sources"),
     "Handle": "handle",
     **dict.fromkeys(("Image", "Labels", "Mask", "Table", "Value"), "methods"),
-    **dict.fromkeys(
-        ("Frame", "Gap", "Notice", "Source", "SourceInfo", "Unreadable"), "frame"
-    ),
+    **dict.fromkeys(("Frame", "Gap", "Mindful", "Notice", "Receipt"), "frame"),
+    **dict.fromkeys(("Source", "SourceInfo", "Unreadable"), "frame"),
     **dict.fromkeys((n for n in __all__ if n.endswith("Error")), "errors"),
     **dict.fromkeys(("resume", "run", "start"), "runs"),
     **dict.fromkeys(("Results", "load"), "results"),

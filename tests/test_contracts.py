@@ -106,6 +106,23 @@ def _micromanager(folder: Path) -> Source:
     return plugins.make_source({"micromanager": given})
 
 
+def _watched(folder: Path) -> Source:
+    """A folder that is full: the stop file says so."""
+    for n, image in enumerate(frames(5, shape=(40, 56))):
+        if not (folder / "STOP").exists():
+            tifffile.imwrite(folder / f"{n}.tif", image)
+    (folder / "STOP").touch()
+    given = {"folder": str(folder), "settle": 0.02, "stop_file": "STOP"}
+    return plugins.make_source({"watch": {**given, "patience": 0.1}})
+
+
+def _cut_watched(folder: Path) -> Source:
+    _watched(folder).close()
+    path = folder / "2.tif"
+    path.write_bytes(path.read_bytes()[:400])
+    return _watched(folder)
+
+
 def _zarr(folder: Path) -> Source:
     path = folder / "stack.zarr"
     if not path.exists():
@@ -164,6 +181,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "simulation": _simulation(),
     "simulation: live": _simulation(live=True, frames=None),
     "video": _video,
+    "watch": _watched,
     "zarr": _zarr,
 }
 DAMAGED: dict[str, Callable[[Path], Source]] = {
@@ -171,6 +189,7 @@ DAMAGED: dict[str, Callable[[Path], Source]] = {
     "files: pictures": _damaged,
     "log": _cut_log,
     "video": _cut_video,
+    "watch": _cut_watched,
     "zarr": _torn_zarr,
 }
 
