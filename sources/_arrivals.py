@@ -108,11 +108,14 @@ class Arrivals:
         if time.monotonic() >= self._listing:
             yield from self.list()
             return
-        for path in hints:
-            if path.startswith(self._prefix):
-                self._hint(path[len(self._prefix) :].replace(os.sep, "/"))
-            elif path == self._root:
-                self._same = self._listing = 0.0
+        try:
+            for path in hints:
+                if path.startswith(self._prefix):
+                    self._hint(path[len(self._prefix) :].replace(os.sep, "/"))
+                elif path == self._root:
+                    self._same = self._listing = 0.0
+        except OSError as error:
+            yield from self._lose(error)
 
     def list(self) -> Iterator[Notice]:
         """Look at every file now, until the folder is known to be the same again."""
@@ -184,6 +187,11 @@ class Arrivals:
             bell.close()
 
     @property
+    def is_there(self) -> bool:
+        """Whether the folder could be read when it was looked at last."""
+        return self._identity is not None
+
+    @property
     def _is_polling(self) -> bool:
         """Whether the folder is listed again and again, as no notifications come."""
         return self._bell is None or self._is_deaf
@@ -250,6 +258,7 @@ class Arrivals:
             return
         if self._identity is None and "gone" in self._told:
             self._told.discard("gone")
+            self.changed = now
             yield Notice("reconnect", f"the folder {self._root} is there again")
         self._identity = found.st_dev, found.st_ino
         self._listing, self._is_listed = 0.0, False
@@ -261,6 +270,7 @@ class Arrivals:
         self._identity = None
         if "gone" not in self._told:
             self._told.add("gone")
+            self.changed = time.monotonic()
             why = error.strerror or str(error)
             said = f"the folder {self._root} cannot be read: {why}"
             yield Notice("disconnect", f"{said}; waiting for it")

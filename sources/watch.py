@@ -47,6 +47,9 @@ _BATCH = 64
 #: Seconds between two attempts to read a file that cannot be read yet.
 _LEAST, _RETRY = 0.05, 1.0
 
+#: Files that events name at most: nobody wants a million.
+_MOST_SAID = 1000
+
 Item: TypeAlias = Frame | Unreadable | Gap | Notice
 
 
@@ -93,7 +96,8 @@ class Watch:
     stop_file
         A file of this name in the folder ends it, once all that is there is taken.
     idle_timeout
-        Seconds without any change in the folder after which it ends.
+        Seconds without any change in the folder after which it ends; that it goes away
+        is a change.
     first_timeout
         Seconds to wait for the first image, which tells shape and dtype; null: for
         ever.
@@ -122,6 +126,7 @@ class Watch:
     it is tried again. A name that was taken is not taken again, whatever is written to
     it, but for the pages that a TIFF gains; nor is a file that was renamed: an event
     says so. The time of a frame is what its file tells, else when that was written.
+    A file of several frames is decoded twice: once to know that it is whole.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -231,7 +236,7 @@ class Watch:
                     return
                 else:  # what no notification has told yet
                     yield from arrivals.list()
-                    is_sure = True
+                    is_sure = arrivals.is_there or not self._root.is_dir()
         finally:
             arrivals.close()
 
@@ -422,9 +427,12 @@ class Watch:
 
     def _say_once(self, name: str, what: str) -> Iterator[Notice]:
         """Say something of a file, unless it was said before."""
-        if name not in self._announced:
-            self._announced.add(name)
-            yield Notice("file", f"{name} {what}")
+        if name in self._announced or len(self._announced) > _MOST_SAID:
+            return
+        self._announced.add(name)
+        if len(self._announced) > _MOST_SAID:
+            what = "is not the last one of those; no more are named"
+        yield Notice("file", f"{' '.join(name.split())} {what}")
 
     # --- one frame, or those of one file ----------------------------------------------
 

@@ -25,7 +25,10 @@ SECTIONS = {
     "Handles": ("Handle", "Image", "Mask", "Labels", "Table", "Value"),
     "Runs and results": ("Run", "Report", "Results"),
     "Methods compared": ("compare", "Agreement"),
-    "Sources": ("Source", "SourceInfo", "Frame", "Unreadable", "Gap"),
+    "Sources": (
+        *("Source", "SourceInfo", "Frame", "Unreadable", "Gap", "Notice"),
+        *("Mindful", "Receipt"),
+    ),
 }
 #: Parameters of the shown lines, where one method takes some of them only.
 USED = {

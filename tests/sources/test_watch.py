@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from streamproc.sources import _arrivals
+from streamproc.sources import watch as module
 from streamproc.sources._paths import natural
 from streamproc.sources._turn import Place, Turn, follows
 from streamproc.sources.files import Files
@@ -24,6 +26,7 @@ from streamproc.sources.watch import Watch
 import streamproc as sp
 from streamproc.errors import ConfigError, SourceError
 from streamproc.frame import Array, Receipt
+from streamproc.signals import Signals
 from streamproc.testing import SourceContract
 
 Item = sp.Frame | sp.Unreadable | sp.Gap | sp.Notice
@@ -579,6 +582,26 @@ def test_the_first_image_is_waited_for(tmp_path: Path) -> None:
         watch(tmp_path, first_timeout=0.4)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_the_first_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Though a run's own handler only counts them."""
+    look = _arrivals.Arrivals.look
+
+    def raising(self: Any, **given: Any) -> Any:
+        signal.raise_signal(number)
+        return look(self, **given)
+
+    monkeypatch.setattr(_arrivals.Arrivals, "look", raising)
+    with Signals() as signals:
+        handler = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt):
+            watch(tmp_path, first_timeout=None)
+        assert signals.count == 0
+        assert signal.getsignal(number) == handler
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -783,3 +806,56 @@ def test_what_is_expected_is_what_the_first_image_tells(tmp_path: Path) -> None:
     end(tmp_path)
     assert expected.info.identity == watch(tmp_path).info.identity
     assert values(expected.frames()) == [3]
+
+
+def test_events_name_no_million_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_SAID", 3)
+    fill(tmp_path, 6)
+    frames = watch(tmp_path).frames()
+    taken = [next(frames) for _ in range(6)]
+    assert sorted(values(taken)) == list(range(6))
+    for n in range(6):
+        (tmp_path / f"img{n}.tif").rename(tmp_path / f"name\n{n}.tif")
+    end(tmp_path)
+    said = notices(list(frames))
+    assert said[0] == "name 0.tif was taken under another name"
+    assert len(said) == 4
+    assert "no more are named" in said[3]
+
+
+@both
+def test_a_listing_that_breaks_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, polling: bool
+) -> None:
+    """A network that is gone in the middle of one."""
+    fill(tmp_path, 1)
+    frames = watch(tmp_path, polling=polling).frames()
+    assert values([next(frames)]) == [0]
+    scandir, broken = os.scandir, [OSError(5, "Input/output error")]
+
+    def failing(path: Any) -> Any:
+        if broken:
+            raise broken.pop()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    monkeypatch.setattr(_arrivals, "SURE", 0.1)
+    write(tmp_path, "img1.tif", 1)
+    end(tmp_path)
+    items = list(frames)
+    assert values(items) == [1]
+    assert not broken
+    kinds = [i.kind for i in items if isinstance(i, sp.Notice)]
+    assert kinds == ["disconnect", "reconnect"]
+
+
+def test_a_folder_that_is_gone_for_good_is_idle(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "drive", 1)
+    frames = watch(folder, stop_file=None, idle_timeout=0.7).frames()
+    assert values([next(frames)]) == [0]
+    shutil.rmtree(folder)
+    (lost,) = frames
+    assert isinstance(lost, sp.Notice)
+    assert lost.kind == "disconnect"
