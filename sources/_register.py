@@ -1,5 +1,6 @@
 """Which files were taken: each once, over a resume too; and where they go then."""
 
+import errno
 import os
 import shutil
 from collections import deque
@@ -13,6 +14,9 @@ import xxhash
 from streamproc.frame import Notice, Receipt
 
 from ._arrivals import State
+
+#: How often a file that somebody else has open is tried again, at every look.
+_TRIES = 100
 
 
 class FileId(NamedTuple):
@@ -101,6 +105,7 @@ class Owed:
     given: int | None = None
     admitted: int = 0
     state: State = (0, 0)
+    tries: int = 0
 
 
 class Mover:
@@ -139,40 +144,56 @@ class Mover:
             for name in files(receipt):
                 self._owed.setdefault(name, Owed()).admitted += 1
                 self._touched.add(name)
-        for name in self._touched:
+        touched, self._touched = self._touched, set()
+        for name in touched:
             owed = self._owed[name]
-            if owed.given is not None and owed.admitted >= owed.given:
-                del self._owed[name]
-                yield from self.away(name, owed.state)
-        self._touched.clear()
+            if owed.given is None or owed.admitted < owed.given:
+                continue
+            refusal = self._move(name, owed.state)
+            if isinstance(refusal, PermissionError) and owed.tries < _TRIES:
+                owed.tries += 1  # somebody else has it open (Windows)
+                self._touched.add(name)
+                continue
+            del self._owed[name]
+            yield from _told(name, refusal)
 
     def away(self, name: str, state: State) -> Iterator[Notice]:
-        """Move one file, if it is still the one that was taken."""
+        """Move one file, if it is still the one that was taken; say if it cannot."""
+        yield from _told(name, self._move(name, state))
+
+    def _move(self, name: str, state: State) -> OSError | None:
+        """Move one file, and what lies beside it; return why it cannot be."""
         try:
             found = os.stat(self._root / name)
             if (found.st_size, found.st_mtime_ns) != state:
-                return
+                return None
             _move(self._root / name, self._to / name)
             if self._sidecar and (self._root / (name + self._sidecar)).exists():
                 beside = name + self._sidecar
                 _move(self._root / beside, self._to / beside)
         except FileNotFoundError:
-            return
+            return None
         except OSError as error:
-            why = error.strerror or str(error)
-            yield Notice("move", f"{name} stays where it is: {why}")
+            return error
+        return None
+
+
+def _told(name: str, refusal: OSError | None) -> Iterator[Notice]:
+    if refusal is not None:
+        why = refusal.strerror or str(refusal)
+        yield Notice("move", f"{name} stays where it is: {why}")
 
 
 def _move(path: Path, to: Path) -> None:
     """Move a file, also to another disk; never over another one."""
     to.parent.mkdir(parents=True, exist_ok=True)
     if to.exists():
-        raise FileExistsError(17, f"{to} is there already")
+        raise FileExistsError(errno.EEXIST, f"{to} is there already")
     try:
         os.rename(path, to)
-    except FileNotFoundError:
-        raise
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
         # another disk; what is cut off there by a crash has another name
         part = to.with_name(to.name + ".part")
         shutil.copy2(path, part)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-import numpy as np
 import xxhash
 from annotated_types import Ge, Gt
 
@@ -20,7 +19,6 @@ from streamproc.errors import (
     MissingDependency,
     SourceError,
     StreamprocError,
-    nearest,
     one_line,
 )
 from streamproc.frame import (
@@ -30,12 +28,12 @@ from streamproc.frame import (
     Receipt,
     SourceInfo,
     Unreadable,
-    trailing_axes,
 )
 
-from . import _pixels, _recording
+from . import _recording
 from ._arrivals import Arrivals, State, folder_of
 from ._attempt import Attempt
+from ._expectation import Expectation
 from ._image_files import ImageFiles
 from ._names import Names, Planes
 from ._piles import First, Piles, Unit
@@ -168,28 +166,21 @@ class Watch:
         self._old: dict[str, State] | None = {} if existing else None
         #: what determines which pixels there are, beside the first of them
         self._told = (str(self._root), pattern, recursive, color, channel)
-        if expect is not None:
-            self.info = self._expected(expect, pixel_size_um)
-            return
-        with _interruptible():
-            self.info = self._wait_for_info(first_timeout, pixel_size_um)
+        if expect is None:
+            with _interruptible():
+                self._expected = self._wait_for_first(first_timeout)
+        else:
+            self._expected = Expectation.parse(expect)
+            self._learn_planes()
+        self.info = self._describe(pixel_size_um)
 
     # --- what the engine calls --------------------------------------------------------
 
     @property
     def reopen(self) -> dict[str, Any]:
         """What the first image told; at a resume it may have gone."""
-        info, planes = self.info, self._planes
-        expect: dict[str, Any] = {
-            "shape": list(info.shape),
-            "dtype": str(info.dtype),
-            "axes": info.axes,
-            "channels": list(info.channels),
-            "pixel_size_um": dict(info.pixel_size_um),
-        }
-        if planes is not None:
-            expect["planes"] = [list(plane) for plane in planes.all()]
-        return {"expect": expect}
+        planes = [] if self._planes is None else self._planes.all()
+        return {"expect": self._expected.form(planes)}
 
     def resumed(self, frames: Iterable[Receipt]) -> None:
         """Learn what the raw log has from before: `frames` gives none of it again."""
@@ -261,9 +252,7 @@ class Watch:
 
     # --- the first image --------------------------------------------------------------
 
-    def _wait_for_info(
-        self, timeout: float | None, pixel_size_um: float | None
-    ) -> SourceInfo:
+    def _wait_for_first(self, timeout: float | None) -> Expectation:
         """Return what the first image that is whole says of all of them."""
         end = time.monotonic() + (math.inf if timeout is None else timeout)
         arrivals = self._watched(polling=True)
@@ -277,7 +266,7 @@ class Watch:
                 arrivals.known.update(self._old)
             for unit in first.of(arrivals.settled()):
                 try:
-                    return self._describe(unit, pixel_size_um)
+                    return self._first(unit)
                 except MissingDependency:
                     raise
                 except StreamprocError as error:
@@ -291,92 +280,40 @@ class Watch:
                     f"(first_timeout){why}"
                 )
 
-    def _describe(self, unit: Unit, pixel_size_um: float | None) -> SourceInfo:
-        """Return what the files of one frame say of all."""
+    def _first(self, unit: Unit) -> Expectation:
         images = self._open(unit)
         try:
-            pixels, axes = images.pixels(0)
-            layout = images.layout(0)
+            return Expectation.of(images, str(unit[0]))
         finally:
             images.close()
-        if 0 in pixels.shape:
-            raise SourceError(f"{unit[0]} has frames without pixels")
-        channels, one = _recording.channels(
-            images.channels or (layout.channels if layout else ()),
-            axes,
-            pixels.shape,
-            images.choice.channel,
-        )
-        said = layout.pixel_size_um if layout else {}
-        return self._info(
-            pixels.shape,
-            pixels.dtype,
-            axes,
-            channels,
-            _recording.pixel_size(said, pixel_size_um, axes),
-            {"first_file": unit[0], **one},
-        )
 
-    def _expected(
-        self, expect: dict[str, Any], pixel_size_um: float | None
-    ) -> SourceInfo:
-        """Return what was said of all images.
-
-        Raises
-        ------
-        ConfigError
-            It is not what says that.
-        """
-        known = {"shape", "dtype", "axes", "channels", "pixel_size_um", "planes"}
-        for name in expect:
-            if name not in known:
-                raise ConfigError(f"expect has no {name!r}{nearest(name, known)}")
-        try:
-            shape = tuple(int(size) for size in expect["shape"])
-            dtype = _pixels.target(np.dtype(expect["dtype"]))
-            axes = str(expect.get("axes", trailing_axes(len(shape), "yx")))
-            sizes = {
-                str(k): float(v) for k, v in expect.get("pixel_size_um", {}).items()
-            }
-            channels = tuple(map(str, expect.get("channels", ())))
-            planes = [tuple(map(str, plane)) for plane in expect.get("planes", ())]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+    def _learn_planes(self) -> None:
+        """Take the planes of a frame from what is expected."""
+        if self._planes is None:
+            return
+        if not self._expected.planes:
             raise ConfigError(
-                f"expect must be such as {{shape: [512, 512], dtype: uint16}}, "
-                f"got {expect} ({one_line(error)})"
-            ) from None
-        if len(axes) != len(shape) or min(shape, default=0) < 1:
-            raise ConfigError(f"expect: the axes {axes} do not fit shape {shape}")
-        if self._planes is not None:
-            if not planes:
-                raise ConfigError(
-                    "expect needs planes, a list of [c, z] texts, for a pattern of them"
-                )
-            for plane in planes:
-                self._planes.add(plane)
-        sizes = _recording.pixel_size(sizes, pixel_size_um, axes)
-        return self._info(shape, dtype, axes, channels, sizes, {})
+                "expect needs planes where a pattern has c or z: a list of their texts"
+            )
+        for plane in self._expected.planes:
+            self._planes.add(plane)
 
-    def _info(
-        self,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        axes: str,
-        channels: tuple[str, ...],
-        sizes: dict[str, float],
-        told: dict[str, Any],
-    ) -> SourceInfo:
+    def _describe(self, pixel_size_um: float | None) -> SourceInfo:
         """Return what all images are."""
-        content = repr((*self._told, axes, shape, str(dtype), channels))
+        what = self._expected
+        same = (what.axes, what.shape, str(what.dtype), what.channels)
+        content = repr((*self._told, *same))
         return SourceInfo(
-            shape=shape,
-            dtype=dtype,
-            axes=axes,
+            shape=what.shape,
+            dtype=what.dtype,
+            axes=what.axes,
             identity="watch:" + xxhash.xxh3_64_hexdigest(content.encode()),
             live=True,
-            pixel_size_um=sizes,
-            channels=channels,
-            metadata={"folder": str(self._root), **told},
+            pixel_size_um=_recording.pixel_size(
+                what.pixel_size_um, pixel_size_um, what.axes
+            ),
+            channels=what.channels,
+            metadata={"folder": str(self._root), **what.told},
         )
 
     # --- one look at the folder -------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 import streamproc as sp
 from streamproc.config import parse_options
 from streamproc.errors import ConfigError, StoreError
-from streamproc.job import Job, check_space, take_handles, title
+from streamproc.job import Job, absolute, check_space, opened_again, take_handles, title
 from tests.arrays import Arrays, noise, segmented, simulated
 from tests.functions import brighten
 
@@ -155,3 +155,32 @@ def test_space_is_checked_before_the_start(tmp_path: Path) -> None:
             {"source": simulated()}, tmp_path / "r", limits={"disk_reserve": "9000TB"}
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_places_hold_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"folder": "in", "move_to": "out", "pattern": "*.tif"}
+    assert absolute({"watch": given}) == {
+        "watch": {
+            **given,
+            "folder": str(tmp_path / "in"),
+            "move_to": str(tmp_path / "out"),
+        }
+    }
+    assert absolute({"files": ["a/*.png", "b.png"]}) == {
+        "files": {"path": [str(tmp_path / "a" / "*.png"), str(tmp_path / "b.png")]}
+    }
+    assert absolute({"zarr": "s3://bucket/a.zarr"}) == {
+        "zarr": {"path": "s3://bucket/a.zarr"}
+    }
+
+
+def test_a_source_is_opened_again_with_what_it_learned() -> None:
+    recorded = {"reopen": {"expect": 1}}
+    assert opened_again({"watch": "in"}, recorded) == {
+        "watch": {"folder": "in", "expect": 1}
+    }
+    assert opened_again({"watch": "in"}, {}) == {"watch": "in"}
+    assert opened_again(None, recorded) is None

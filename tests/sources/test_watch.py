@@ -1,5 +1,6 @@
 """A folder into which others write: each image once, whole, whatever they do."""
 
+import errno
 import os
 import re
 import shutil
@@ -748,7 +749,7 @@ def test_a_move_to_another_disk(
     end(folder)
 
     def refuse(*_: Any) -> None:
-        raise OSError(18, "Invalid cross-device link")
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "rename", refuse)
     source = watch(folder, move_to=str(away), sidecar=".done")
@@ -859,3 +860,38 @@ def test_a_folder_that_is_gone_for_good_is_idle(tmp_path: Path) -> None:
     (lost,) = frames
     assert isinstance(lost, sp.Notice)
     assert lost.kind == "disconnect"
+
+
+def test_a_file_that_is_open_elsewhere_moves_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Windows says while a scanner looks at it."""
+    folder, away = fill(tmp_path / "in", 1), tmp_path / "away"
+    rename: Any = os.rename
+    refused = [PermissionError(13, "used by another process")] * 3
+
+    def busy(*paths: Any) -> None:
+        if refused:
+            raise refused.pop()
+        rename(*paths)
+
+    monkeypatch.setattr(os, "rename", busy)
+    source = watch(folder, move_to=str(away))
+    frames = source.frames()
+    source.admitted(log_of([next(frames)]))
+    write(folder, "img1.tif", 1)
+    end(folder)
+    assert notices(list(frames)) == []
+    while refused:
+        source.close()
+    source.close()
+    assert [path.name for path in away.iterdir()] == ["img0.tif"]
+
+
+def test_what_is_expected_of_planes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expect needs planes where a pattern has"):
+        watch(
+            tmp_path,
+            pattern="t{t:d}_{c}.tif",
+            expect={"shape": [2, 4, 4], "dtype": "uint8", "axes": "cyx"},
+        )
