@@ -69,6 +69,30 @@ class Spoiled:
     place: str = "source"
 
 
+class DeviceClock:
+    """A device's clock told in seconds since the Unix epoch.
+
+    A picture arrives late by what its way takes, never early: of all arrivals the
+    quickest tells how far the clocks are apart, as far back as they keep step.
+    """
+
+    #: What clocks lose or gain at most, in seconds per second.
+    _DRIFT = 1e-4
+
+    def __init__(self) -> None:
+        self._apart: float | None = None
+        self._last = 0.0
+
+    def __call__(self, device: float, arrival: float) -> float:
+        """Return the time of a picture by both clocks, in seconds; it ascends."""
+        apart = arrival - device
+        if self._apart is not None and device >= self._last:
+            drift = self._DRIFT * (device - self._last)
+            apart = min(apart, self._apart + drift)
+        self._apart, self._last = apart, device
+        return device + apart
+
+
 class Link(Protocol):
     """One connection to a device or a publisher, from `LiveSource._connect`."""
 
@@ -116,6 +140,8 @@ class LiveSource:
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
+    #: Whether the other side counts while nobody listens; False: we start and stop it.
+    counts_on: ClassVar[bool] = True
     info: SourceInfo
 
     def __init__(
@@ -147,7 +173,12 @@ class LiveSource:
         """Yield frames as they come, until `stop`, or until the other side ends."""
         self._stopping.clear()
         link, self._link = self._link, None
-        tally = _Tally(start, self._every_nth, is_thinned=self._max_fps is not None)
+        tally = _Tally(
+            start,
+            self._every_nth,
+            is_thinned=self._max_fps is not None,
+            counts_on=self.counts_on,
+        )
         is_due = _Beat(self._max_fps)
         heard, lost = time.monotonic(), ""
         try:
@@ -298,10 +329,15 @@ class _Tally:
         One of so many pictures is kept.
     is_thinned
         Others are left out, too: indices count what is kept or lost.
+    counts_on
+        The other side counts while nobody listens.
     """
 
-    def __init__(self, start: int, every_nth: int, *, is_thinned: bool) -> None:
+    def __init__(
+        self, start: int, every_nth: int, *, is_thinned: bool, counts_on: bool
+    ) -> None:
         self._index, self._every, self._is_thinned = start, every_nth, is_thinned
+        self._counts_on = counts_on
         self._expected: int | None = None  # the next picture's counter
         #: what to add to the device's counter: it may begin anew
         self._offset = 0
@@ -335,6 +371,9 @@ class _Tally:
                 reason, "it does not count them", when, place
             ), expected
         number = counter + self._offset
+        if reason is not None and not self._counts_on:
+            self._offset = expected - counter
+            return self._unknown(reason, "it was not on", when, place), expected
         if begins and self._is_thinned:
             self._offset = expected - counter
             return self._unknown(reason, "some are left out", when, place), expected
