@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class Camera:
         self._aravis, error = _library()
         self._error: type[Exception] = error
         self._camera = self._open(device)
+        #: it is not ours, or no more
         self._lost = threading.Event()
         self._device = self._camera.get_device()
         self._handler = self._device.connect("control-lost", self._on_lost)
@@ -101,12 +103,14 @@ class Camera:
                 "or free for this user (USB)?"
             )
         named = [names[0] for names in known if device is None or device in names]
+        # an address beyond this network is not found, and may be reached
+        self.id = str(named[0] if named else device)
         try:
-            return self._aravis.Camera.new(named[0] if named else device)
+            return self._aravis.Camera.new(self.id)
         except self._error as error:
             there = ", ".join(names[0] for names in known) or "none"
             raise SourceError(
-                f"no camera {device or named[0]!r}: {_text(error)}; found: {there}"
+                f"no camera {self.id!r}: {_text(error)}; found: {there}"
             ) from None
 
     def _known(self) -> list[tuple[str, ...]]:
@@ -126,9 +130,10 @@ class Camera:
 
     def _own(self) -> None:
         """Refuse a camera that another program has."""
-        self.id = self._camera.get_device_id()
-        is_ours = getattr(self._device, "is_controller", None)
-        if is_ours is not None and not is_ours():
+        # only cameras of GigE Vision can be shared
+        is_ours = getattr(self._device, "is_controller", lambda: True)()
+        if not is_ours:
+            self._lost.set()
             raise SourceError(
                 f"camera {self.id!r} is in use by another program; close it there"
             )
@@ -163,7 +168,7 @@ class Camera:
                 camera.set_gain_auto(self._aravis.Auto.OFF)
             self._within("gain", settings.gain, camera.get_gain_bounds())
             camera.set_gain(settings.gain)
-        if settings.trigger == "off":
+        if settings.trigger == "free":
             camera.clear_triggers()
         elif settings.trigger is not None:
             camera.set_trigger(settings.trigger)
@@ -279,7 +284,7 @@ class Acquisition:
         device = camera._camera
         payload = device.get_payload()
         self._stream = device.create_stream(None, None)
-        for _ in range(min(max(_RING_BYTES // payload, _FEWEST), _MOST)):
+        for _ in range(min(max(_RING_BYTES // max(payload, 1), _FEWEST), _MOST)):
             self._stream.push_buffer(camera._aravis.Buffer.new_allocate(payload))
         self._good = camera._aravis.BufferStatus.SUCCESS
         device.start_acquisition()
@@ -347,17 +352,15 @@ class Unwrapped:
 def _library() -> tuple[Any, type[Exception]]:
     """Return Aravis, and the error that it raises."""
     try:
-        import gi
-
-        gi.require_version("Aravis", "0.8")
-        from gi.repository import Aravis, GLib
+        import_module("gi").require_version("Aravis", "0.8")
+        aravis = import_module("gi.repository.Aravis")
+        return aravis, import_module("gi.repository.GLib").Error
     except (ImportError, ValueError) as error:
         raise MissingDependency(
             "source 'genicam' needs Aravis and PyGObject: pip install "
             "'streamproc[genicam]', on Debian after apt install gir1.2-aravis-0.8 "
             f"libgirepository1.0-dev libcairo2-dev ({one_line(error)})"
         ) from None
-    return Aravis, GLib.Error
 
 
 def _text(error: Exception) -> str:

@@ -5,6 +5,7 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Producer:
 
     def __init__(self, cti: str, device: str | None, settings: Settings) -> None:
         try:
-            from harvesters.core import Harvester
+            core: Any = import_module("harvesters.core")
         except ImportError:
             raise MissingDependency(
                 "source 'genicam' needs harvesters for a .cti file: "
@@ -52,7 +53,7 @@ class Producer:
         # it logs at length what we tell in one line
         logging.getLogger("harvesters").setLevel(logging.CRITICAL)
         self._cti = cti
-        self._harvester = Harvester()
+        self._harvester = core.Harvester()
         self._camera: Any = None
         try:
             self._load()
@@ -152,7 +153,7 @@ class Producer:
             if self._node("GainAuto") is not None:
                 self._put("Off", "GainAuto")
             self._put(settings.gain, "Gain")
-        if settings.trigger == "off":
+        if settings.trigger == "free":
             self._put("Off", "TriggerMode")
         elif settings.trigger is not None:
             self._put(settings.trigger, "TriggerSource")

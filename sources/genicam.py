@@ -40,7 +40,7 @@ class Genicam(LiveSource):
     features
         Other features by their names, set in the order given, after all else.
     trigger
-        What triggers a frame, such as ``Line1``; ``off`` runs free.
+        What triggers a frame, such as ``Line1``; ``free`` if nothing does.
     cti
         The file of a GenTL producer, which is used in place of Aravis.
     max_fps

@@ -172,6 +172,22 @@ def test_a_device_that_was_started_again_within_one_link() -> None:
     assert told(device.frames()) == [5, 6, (7, 6), 7, 8]
 
 
+class Started(Device):
+    """A device that counts only while we are connected."""
+
+    counts_on = False
+
+
+def test_a_device_that_is_started_and_stopped_with_us() -> None:
+    device = Started([5, 6, Disconnected("unplugged")], [7, 9, Ended()])
+    items = list(device.frames())
+    # 7 follows 6 by its own count, whatever it has not seen in between
+    assert told(iter(items)) == [
+        5, 6, "disconnect", "reconnect", (7, 6), 7, (8, 8), 9,
+    ]  # fmt: skip
+    assert told(Started([300, 301, Ended()]).frames(7)) == [(7, 6), 7, 8]
+
+
 def test_a_link_that_gives_nothing_is_made_anew() -> None:
     device = Device([0, 1], [2, Ended()], stall_timeout=0.001)
     assert told(device.frames()) == [0, 1, "stall", "reconnect", 2]
