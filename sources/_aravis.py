@@ -1,6 +1,7 @@
 """Cameras of GenICam through Aravis: GigE Vision and USB3 Vision."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from ._live import DeviceClock, Disconnected, Picture, Roi, Spoiled
 
 #: Bytes of a ring of buffers, and how many at least and at most.
 _RING_BYTES, _FEWEST, _MOST = 256 << 20, 8, 256
+#: Seconds after which a camera is free again if the program that had it died.
+_HEARTBEAT = 4.0
 #: GigE Vision counts to this, and begins again at 1.
 _LAST_ID = 65535
 
@@ -130,13 +133,18 @@ class Camera:
 
     def _own(self) -> None:
         """Refuse a camera that another program has."""
-        # only cameras of GigE Vision can be shared
-        is_ours = getattr(self._device, "is_controller", lambda: True)()
-        if not is_ours:
-            self._lost.set()
-            raise SourceError(
-                f"camera {self.id!r} is in use by another program; close it there"
-            )
+        device, deadline = self._device, time.monotonic() + _HEARTBEAT
+        if not hasattr(device, "take_control"):
+            return  # only cameras of GigE Vision can be shared
+        while not device.is_controller():
+            if time.monotonic() > deadline:
+                self._lost.set()
+                raise SourceError(
+                    f"camera {self.id!r} is in use by another program; close it there"
+                )
+            time.sleep(0.25)
+            with suppress(self._error):
+                device.take_control()
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:

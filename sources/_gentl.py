@@ -1,7 +1,6 @@
 """Cameras of GenICam through a maker's GenTL producer, by the package harvesters."""
 
 import ctypes
-import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +13,7 @@ import numpy as np
 from streamproc.errors import FrameError, MissingDependency, SourceError, one_line
 
 from ._aravis import Decode, Settings, Unwrapped
-from ._live import DeviceClock, Picture, Spoiled
+from ._live import DeviceClock, Disconnected, Picture, Spoiled
 
 #: Buffers between the producer and us.
 _BUFFERS = 32
@@ -50,8 +49,6 @@ class Producer:
                 "source 'genicam' needs harvesters for a .cti file: "
                 "pip install 'streamproc[gentl]'"
             ) from None
-        # it logs at length what we tell in one line
-        logging.getLogger("harvesters").setLevel(logging.CRITICAL)
         self._cti = cti
         self._harvester = core.Harvester()
         self._camera: Any = None
@@ -177,7 +174,7 @@ class Producer:
 
 
 class Fetching:
-    """Pictures of a camera behind a producer; it discards those that are incomplete."""
+    """Pictures of a camera behind a producer, in the buffers of harvesters."""
 
     def __init__(self, producer: Producer, decode: Decode) -> None:
         self._producer, self._decode = producer, decode
@@ -188,7 +185,12 @@ class Fetching:
 
     def take(self, timeout: float) -> Picture | Spoiled | None:
         """Wait for the next picture; its buffer goes back to the producer at once."""
-        buffer = self._camera.try_fetch(timeout=timeout)
+        try:
+            buffer = self._camera.try_fetch(timeout=timeout)
+        except Exception as error:
+            raise Disconnected(
+                f"camera {self._producer.id!r}: {one_line(error)}"
+            ) from None
         if buffer is None:
             return None
         with buffer:
@@ -206,6 +208,8 @@ class Fetching:
         when = self._clock(stamp * 1e-9, arrival) if stamp else arrival
         frame_id = int(buffer.module.frame_id)
         counter = self._count(frame_id)
+        if not buffer.module.is_complete():
+            return Spoiled("the picture is incomplete", counter, when, "network")
         image = buffer.payload.components[0]
         data = np.frombuffer(buffer.module.raw_buffer, np.uint8).copy()
         try:

@@ -25,6 +25,9 @@ from streamproc.errors import MissingDependency, SourceError
 from streamproc.testing import SourceContract
 from tests.sources.commands import killed_and_resumed
 
+# the first test waits for its turn
+pytestmark = pytest.mark.timeout(900)
+
 Array = NDArray[Any]
 PROGRAM = "arv-fake-gv-camera-0.8"
 #: One that another run of these tests left behind has another number.
@@ -295,6 +298,7 @@ def test_a_camera_that_another_program_has(camera: Simulated) -> None:
     finally:
         other.kill()
         other.communicate()
+    Genicam().close()  # the camera notices that the other one died
 
 
 @with_camera
