@@ -96,8 +96,11 @@ class DeviceClock:
 class Link(Protocol):
     """One connection to a device or a publisher, from `LiveSource._connect`."""
 
-    def take(self, timeout: float) -> Picture | Spoiled | None:
+    def take(self, timeout: float) -> Picture | Spoiled | Notice | None:
         """Wait up to ``timeout`` seconds for the next picture; None: none came.
+
+        A link that is made anew by itself says so: what a `Notice` of the kind
+        ``reconnect`` tells is why pictures may be missing before the next one.
 
         Raises
         ------
@@ -202,6 +205,11 @@ class LiveSource:
                 else:
                     if given is not None:
                         heard = time.monotonic()
+                    if isinstance(given, Notice):
+                        yield given
+                        if given.kind == "reconnect":
+                            tally.reason = given.message
+                    elif given is not None:
                         yield from self._items(given, tally, is_due)
                     notice = self._stalled(heard)
                 if notice is not None:

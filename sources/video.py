@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import xxhash
 from annotated_types import Ge, Gt
 
-from streamproc.errors import FrameError, SourceError, one_line
+from streamproc.errors import FrameError, SourceError
 from streamproc.frame import Array, Frame, Gap, SourceInfo, Unreadable
 
-from . import _calibration
+from . import _av, _calibration
 
 if TYPE_CHECKING:
     import av
@@ -184,7 +183,7 @@ class _Decoding:
             try:
                 packet = next(packets, None)
             except av.error.FFmpegError as error:
-                yield f"video cannot be read on: {_reason(error)}"
+                yield f"video cannot be read on: {_av.reason(error)}"
                 return
             if packet is None:
                 return
@@ -192,7 +191,7 @@ class _Decoding:
             try:
                 yield from self._stream.decode(packet)
             except av.error.FFmpegError as error:
-                yield f"packet cannot be decoded: {_reason(error)}"
+                yield f"packet cannot be decoded: {_av.reason(error)}"
 
     def _made(self, item: "av.VideoFrame | str", position: int) -> Frame | Unreadable:
         """Return the picture at ``position`` as a frame."""
@@ -216,15 +215,8 @@ class _Decoding:
 
     def _pixels(self, picture: "av.VideoFrame") -> Array:
         """Return the picture's pixels as they were asked for."""
-        color, channel = self._video._color, self._video._channel
-        if color == "rgb" or channel is not None:
-            rgb = self._reformatter.reformat(picture, format="rgb24").to_ndarray()
-            chosen = np.moveaxis(rgb, 2, 0) if channel is None else rgb[..., channel]
-            return np.ascontiguousarray(chosen)
-        deep = any(part.bits > 8 for part in picture.format.components)
-        name = "gray16le" if deep else "gray"
-        gray = self._reformatter.reformat(picture, format=name).to_ndarray()
-        return np.ascontiguousarray(gray, dtype=gray.dtype.newbyteorder("="))
+        video = self._video
+        return _av.pixels(picture, self._reformatter, video._color, video._channel)
 
     def _announced(self) -> int | None:
         """Return the number of frames in the container's table or header."""
@@ -267,17 +259,12 @@ def _open(path: Path) -> "InputContainer":
         raise SourceError(f"no permission to read {path}") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError(
-            f"{path} cannot be opened as a video: {_reason(error)}; is it complete?"
+            f"{path} cannot be opened as a video: {_av.reason(error)}; is it complete?"
         ) from None
     if not container.streams.video:
         container.close()
         raise SourceError(f"{path} has no video stream")
     return container
-
-
-def _reason(error: Exception) -> str:
-    """Return ffmpeg's words for an error."""
-    return str(getattr(error, "strerror", "") or one_line(error)).lower()
 
 
 def _creation_time(*metadata: Mapping[str, str]) -> float:

@@ -24,6 +24,7 @@ from .commands.preview import preview
 from .commands.replay import replay
 from .commands.run import demo, resume, run
 from .commands.schema import schema
+from .commands.send import send
 from .commands.status import status
 from .commands.sweep import sweep
 from .commands.verify import verify
@@ -150,6 +151,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     doctor,
     export,
     preview,
+    send,
     schema,
     sweep,
     compare,

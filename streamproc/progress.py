@@ -83,7 +83,7 @@ class Line:
             self._progress.stop()
 
     def show(self, run: "Run") -> None:
-        """Show the counts of this moment."""
+        """Show a run's counts of this moment."""
         if self._task is None:
             return
         report = run.report()
@@ -92,9 +92,13 @@ class Line:
             f"{report.fps:.0f} fps  {report.objects:,} objects  lost {f.lost}  "
             f"skipped {f.skipped}  failed {f.failed}  pending {f.pending}"
         )
-        self._progress.update(
-            self._task, completed=f.done + f.failed + f.skipped, counts=counts
-        )
+        self.count(f.done + f.failed + f.skipped, counts)
+
+    def count(self, completed: int, counts: str) -> None:
+        """Show how many frames are behind us, and what is said of them."""
+        if self._task is None:
+            return
+        self._progress.update(self._task, completed=completed, counts=counts)
         self._progress.refresh()
 
     def say(self, text: str) -> None:
