@@ -176,10 +176,11 @@ class Cluster:
 
         One without a nanny is told to leave, and no longer counted on.
         """
+        # of the scheduler: its client refuses it where there is no nanny
+        scheduler: Any = self.client.scheduler
         with suppress(Exception):  # whatever it does, its frames go elsewhere
-            # of the scheduler: the client refuses it where there is no nanny
             self.client.sync(  # type: ignore[no-untyped-call]
-                self.client.scheduler.restart_workers,
+                scheduler.restart_workers,
                 workers=[worker],
                 timeout=_RESTART,
                 on_error="return",
