@@ -7,6 +7,7 @@ not depend on are left out.
 """
 
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from ._jit import jit
 #: The rows of a window, in bytes: they stay in the cache from step to step.
 _ROWS = 1 << 18
 _BOTH, _LOW, _HIGH = 0, 1, 2
+
+#: Compare the values at two places: whether the lower, whether the higher is kept.
+Step: TypeAlias = tuple[int, int, bool, bool]
 
 
 def select(padded: Array, size: int, rank: int, out: Array) -> None:
@@ -30,38 +34,57 @@ def select(padded: Array, size: int, rank: int, out: Array) -> None:
     count = depth * size * size
     block = max(256, _ROWS // (count * out.itemsize))
     rows = np.empty((count, min(block, out.shape[-1])), out.dtype)
-    steps = _network(count, rank)
-    _run(volume, size, depth, steps, rank, rows, out.reshape(-1, *out.shape[-2:]))
+    steps, place = _network(count, rank)
+    _run(volume, size, depth, steps, place, rows, out.reshape(-1, *out.shape[-2:]))
 
 
 @lru_cache(maxsize=64)
-def _network(count: int, rank: int) -> NDArray[np.int32]:
-    """Return steps (a, b, what to keep of it) that bring the rank to its place."""
-    needed = {rank}
-    steps = []
-    for a, b in reversed(_batcher(count)):
-        kept = (a in needed, b in needed)
-        if any(kept):
-            which = _BOTH if all(kept) else (_LOW if kept[0] else _HIGH)
-            steps.append((a, b, which))
-            needed |= {a, b}
-    return np.array(steps[::-1], np.int32).reshape(-1, 3)
+def _network(count: int, rank: int) -> tuple[NDArray[np.int32], int]:
+    """Return steps (a, b, what to keep of it) that find the rank, and where."""
+    steps: list[Step] = []
+    place = ordered(list(range(count)), steps)[rank]
+    kept = [
+        (a, b, _BOTH if low and high else (_LOW if low else _HIGH))
+        for a, b, low, high in needed(steps, [place])
+    ]
+    return np.array(kept, np.int32).reshape(-1, 3), place
 
 
-def _batcher(count: int) -> list[tuple[int, int]]:
-    """Return Batcher's odd-even merge sort of ``count`` numbers."""
-    steps = []
-    p = 1
-    while p < count:
-        k = p
-        while k >= 1:
-            for j in range(k % p, count - k, 2 * k):
-                for i in range(min(k, count - j - k)):
-                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
-                        steps.append((i + j, i + j + k))
-            k //= 2
-        p *= 2
-    return steps
+def ordered(places: list[int], steps: list[Step]) -> list[int]:
+    """Add the steps that sort the values at some places; return these in order."""
+    half = len(places) // 2
+    if not half:
+        return places
+    return merged(ordered(places[:half], steps), ordered(places[half:], steps), steps)
+
+
+def merged(a: list[int], b: list[int], steps: list[Step]) -> list[int]:
+    """Add the steps that merge two sorted lists; return their places in order.
+
+    Every other one of both lists, and the rest, are merged, then neighbours compared.
+    """
+    if not a or not b:
+        return a + b
+    if len(a) == len(b) == 1:
+        steps.append((a[0], b[0], True, True))
+        return a + b
+    even, odd = merged(a[::2], b[::2], steps), merged(a[1::2], b[1::2], steps)
+    found = even[:1]
+    for low, high in zip(odd, even[1:], strict=False):
+        steps.append((low, high, True, True))
+        found += [low, high]
+    compared = len(found) // 2
+    return found + odd[compared:] + even[1 + compared :]
+
+
+def needed(steps: list[Step], wanted: list[int]) -> list[Step]:
+    """Return the steps on which some places depend, and what to keep of each."""
+    known, kept = set(wanted), []
+    for a, b, _, _ in reversed(steps):
+        if a in known or b in known:
+            kept.append((a, b, a in known, b in known))
+            known |= {a, b}
+    return kept[::-1]
 
 
 @jit

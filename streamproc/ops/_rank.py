@@ -8,10 +8,11 @@ from ._footprints import extremum
 from ._jit import jit
 from ._network import select
 from ._pixels import has_nan
+from ._sorted_rows import small_median
 
-#: What OpenCV's median filter takes at sides 3 and 5; at 7 ours is quicker, above it
-#: takes only 8 bits.
-_OPENCV = ("uint8", "uint16", "int16", "float32")
+#: Up to this side the rows of a window are sorted. Above, OpenCV is quicker; its median
+#: takes 8 bits there.
+_SMALL = 15
 _BLOCK = 256
 #: Up to so many pixels a window is quicker sorted than counted: few grey levels, many.
 _SORTED_FEW, _SORTED_MANY = 49, 225
@@ -21,7 +22,11 @@ def windowed_median(image: Array, size: int) -> Array:
     """Return the median over ``size`` pixels along every axis; border continued."""
     if size == 1:
         return image.copy()
-    if image.ndim == 2 and _opencv_has_median(image, size) and not has_nan(image):
+    if image.ndim == 2 and size <= _SMALL and not has_nan(image):
+        out = np.empty_like(image)
+        small_median(image, size, out)
+        return out
+    if image.ndim == 2 and image.dtype == np.uint8 and size > _SMALL:
         # one row: OpenCV may hand back another shape
         return np.asarray(cv2.medianBlur(image, size)).reshape(image.shape)
     padded = np.pad(image, size // 2, mode="edge")
@@ -47,11 +52,6 @@ def windowed_extremum(image: Array, size: int, *, darkest: bool) -> Array:
     if size == 1:
         return image.copy()
     return extremum(image, size // 2, "box", darkest)
-
-
-def _opencv_has_median(image: Array, size: int) -> bool:
-    name = image.dtype.name
-    return name in _OPENCV if size <= 5 else name == "uint8" and size > 7
 
 
 def _ranked(padded: Array, shape: tuple[int, ...], size: int, rank: int) -> Array:

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from skimage import morphology as _morphology
 
 from streamproc import ops
 from streamproc.errors import ConfigError
+from streamproc.ops import _extremes
 from tests import oracles
 from tests.ops.pictures import (
     BIG_ENDIAN,
@@ -19,6 +21,9 @@ from tests.ops.pictures import (
     extreme,
     smooth,
 )
+
+#: scikit-image has no types yet.
+morphology: Any = _morphology
 
 BINARY = ["binary_erosion", "binary_dilation", "binary_opening", "binary_closing"]
 
@@ -49,6 +54,22 @@ def test_volumes_change_as_in_skimage(
     mask = blobs(shape)
     assert_same(
         getattr(ops, name)(mask, radius=radius), getattr(oracles, name)(mask, radius)
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("footprint", ["disk", "box"])
+@pytest.mark.parametrize("radius", [2, 5, 40])
+def test_wide_planes_change_in_strips_as_in_skimage(
+    dtype: str, footprint: str, radius: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_extremes, "_BOX", 1)
+    monkeypatch.setattr(_extremes, "_DISK", 1)
+    image = smooth((45, 333), dtype)
+    under = oracles.footprint(2, radius, footprint)
+    assert_same(
+        ops.opening(image, radius=radius, shape=footprint),
+        morphology.opening(image, under),
     )
 
 
