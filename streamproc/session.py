@@ -23,7 +23,12 @@ from .execution.committer import Committer
 from .execution.engine import Engine
 from .execution.outbox import Emission, Outbox
 from .execution.pace import Pace
-from .executors import make_executor, quick_switching, single_threaded_opencv
+from .executors import (
+    kept_memory,
+    make_executor,
+    quick_switching,
+    single_threaded_opencv,
+)
 from .folder import RunFolder, status
 from .follower import Observers
 from .job import Job
@@ -358,7 +363,7 @@ class Run:
         engine = self._engine
         self.metrics.started = time.perf_counter()
         try:
-            with quick_switching(), single_threaded_opencv():
+            with quick_switching(), single_threaded_opencv(), kept_memory():
                 self._executor.start(engine.deliver)
                 # the seconds that a cluster takes to start are no frame's
                 self.metrics.started = time.perf_counter()
