@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frame import Array
-from ._jit import jit
+from ._jit import aligned, jit
 
 #: Bytes of the rows at work: of a box they stay in the processor's second cache, of a
 #: disk, which looks at each of them more often, near its first.
@@ -100,7 +100,7 @@ def _box(
     pitch = strip + _WHOLE * -(-2 * across // _WHOLE)
     rows = 2 * pitch
     begun = rows + (window + 1) * strip
-    work = np.empty(begun + strip + 2 * across, plane.dtype)
+    work = aligned(begun + strip + 2 * across, plane)
     for left in range(0, width, strip):
         n = min(strip, width - left)
         # row i of the block before: the extremum from there to its end
@@ -156,7 +156,7 @@ def _rows(
     pitch = strip + _WHOLE * -(-2 * halo // _WHOLE)
     size = (ladder.size + 1) * pitch
     ring = 2 * reach + 2
-    work = np.empty(2 * size + ring * strip, plane.dtype)
+    work = aligned(2 * size + ring * strip, plane)
     starts = np.empty(steps.size, np.int64)
     for k in range(steps.size):
         starts[k] = steps[k] * pitch

@@ -4,6 +4,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+
+from ..frame import Array
+
+#: Bytes that a processor compares at a time, at most, and of a line of its cache.
+VECTOR = 64
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,3 +30,10 @@ def jit_sums(function: F) -> F:
     """
     compiled = numba.njit(nogil=True, cache=True, fastmath={"contract"})
     return cast(F, compiled(function))
+
+
+@jit
+def aligned(count: int, like: Array) -> Array:
+    """Return zeros of a dtype that begin where a line of the cache does."""
+    raw = np.zeros(count + VECTOR // like.itemsize, like.dtype)
+    return raw[-raw.ctypes.data % VECTOR // like.itemsize :]

@@ -20,11 +20,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..frame import Array
-from ._jit import jit
+from ._jit import VECTOR, aligned, jit
 from ._network import Step, merged, needed, ordered
 
-#: Bytes of a vector, and of a strip of a row: its lists stay in the first cache.
-_VECTOR, _STRIP = 64, 512
+#: Bytes of a strip of a row: its lists stay in the first cache.
+_STRIP = 512
 
 
 def small_median(plane: Array, size: int, out: Array) -> None:
@@ -33,7 +33,7 @@ def small_median(plane: Array, size: int, out: Array) -> None:
     The plane holds no NaN; ``out`` is contiguous.
     """
     height, width = plane.shape
-    is_narrow = height < 2 or width * plane.itemsize < _VECTOR
+    is_narrow = height < 2 or width * plane.itemsize < VECTOR
     run = _run if size > 3 or is_narrow else _run_three
     run(plane.reshape(-1), height, width, (0,) * size, out.reshape(-1))
 
@@ -117,7 +117,7 @@ def _network(plan: Callable[[int], _Plan]) -> Any:
         wanted = [place for places in made.wanted for place in places]
 
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            vector = ir.VectorType(context.get_data_type(kind), _VECTOR // item)
+            vector = ir.VectorType(context.get_data_type(kind), VECTOR // item)
 
             def data(position: int) -> Any:
                 array = context.make_array(signature.args[position])
@@ -181,13 +181,13 @@ def _run(
     window y + 1.
     """
     size, half = len(window), len(window) // 2
-    strip, lanes = _STRIP // plane.itemsize, _VECTOR // plane.itemsize
+    strip, lanes = _STRIP // plane.itemsize, VECTOR // plane.itemsize
     first = strip + lanes * -(-2 * half // lanes)
     seconds = first + size * strip
     pairs = seconds + (half + 2) * size * strip
     shared = pairs + (half + 1) * 2 * size * strip
     found = shared + (size + 1) * strip
-    work = _aligned(found + strip, plane)
+    work = aligned(found + strip, plane)
     starts, ends = np.zeros(size, np.int64), np.zeros(1, np.int64)
     for left in range(0, width, strip):
         n = min(strip, width - left)
@@ -241,9 +241,9 @@ def _run_three(
 
     The last vector of a row, and the last two rows, may be written a second time.
     """
-    lanes = _VECTOR // plane.itemsize
+    lanes = VECTOR // plane.itemsize
     pitch = lanes * (width // lanes + 2)
-    work = _aligned(4 * pitch, plane)
+    work = aligned(4 * pitch, plane)
     starts, ends = np.zeros(4, np.int64), np.zeros(2, np.int64)
     for y in range(0, height, 2):
         y = min(y, height - 2)
@@ -256,14 +256,6 @@ def _run_three(
         for x in range(0, width, lanes):
             x = min(x, width - lanes)
             _finish_two(work, starts, out, ends, x, window)
-
-
-@jit
-def _aligned(count: int, like: Array) -> Array:
-    """Return zeros that begin at a vector's boundary."""
-    lanes = _VECTOR // like.itemsize
-    raw = np.zeros(count + lanes, like.dtype)
-    return raw[-raw.ctypes.data % _VECTOR // like.itemsize :]
 
 
 @jit

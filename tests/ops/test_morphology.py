@@ -61,7 +61,10 @@ def test_volumes_change_as_in_skimage(
 @pytest.mark.parametrize("footprint", ["disk", "box"])
 @pytest.mark.parametrize("radius", [2, 5, 40])
 def test_wide_planes_change_in_strips_as_in_skimage(
-    dtype: str, footprint: str, radius: int, monkeypatch: pytest.MonkeyPatch
+    dtype: str,
+    footprint: Literal["disk", "box"],
+    radius: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_extremes, "_BOX", 1)
     monkeypatch.setattr(_extremes, "_DISK", 1)
