@@ -8,7 +8,7 @@ the Python methods and the eager functions are all checked here.
 import inspect
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -112,9 +112,9 @@ class Parameters:
             An unknown name (the nearest known one is named), a missing one, a
             wrong type or a value out of bounds. ``path`` goes before the name.
         """
-        kinds = tuple(map(type, given.values()))
+        kinds = _kinds(given.values())
         # a plain function is called again and again with the same few numbers
-        known = (*given.items(), kinds) if _PLAIN.issuperset(kinds) else None
+        known = None if kinds is None else (*given.items(), kinds)
         if known in self._known:
             return dict(self._known[known])
         values = self._check(given, owner, f"{path}." if path else "")
@@ -157,6 +157,17 @@ class Parameters:
             raise ParameterError(
                 f"{prefix}{name} must be {rule}, got {value!r}"
             ) from None
+
+
+def _kinds(values: Iterable[Any]) -> tuple[Any, ...] | None:
+    """Return the types of plain values and of tuples of them; None if one is not."""
+    found: list[Any] = []
+    for value in values:
+        kind = _kinds(value) if type(value) is tuple else type(value)
+        if kind is None or not (type(kind) is tuple or kind in _PLAIN):
+            return None
+        found.append(kind)
+    return tuple(found)
 
 
 def _tuples(value: Any) -> Any:

@@ -9,6 +9,9 @@ from ..device import array_module
 from ..errors import FrameError
 from ..frame import Array
 
+#: The dtypes that kernels read as they are.
+_USUAL = frozenset(map(np.dtype, "bBhHiIlLqQfd"))
+
 
 def pixels(image: ArrayLike, name: str = "image") -> Array:
     """Return ``image`` in native byte order, C-contiguous, read-only.
@@ -23,7 +26,7 @@ def pixels(image: ArrayLike, name: str = "image") -> Array:
         The array is not ``(y, x)`` or ``(z, y, x)``, has no pixels, or holds
         something else than whole or real numbers.
     """
-    array = array_module(image).asarray(image)
+    array = _as_array(image)
     if array.ndim not in (2, 3):
         raise FrameError(
             f"{name} must be (y, x) or (z, y, x), got shape {array.shape};"
@@ -40,21 +43,29 @@ def numbers(image: ArrayLike, name: str = "image") -> Array:
     FrameError
         The array has no pixels, or holds something else than numbers.
     """
-    xp = array_module(image)
-    array = xp.asarray(image)
+    array = _as_array(image)
     if array.dtype.kind not in "buif":
         raise FrameError(
             f"{name} must hold whole or real numbers, got dtype {array.dtype}"
         )
     if not array.size:
         raise FrameError(f"{name} has no pixels: shape {array.shape}")
+    xp = array_module(array)
     if xp is not np:  # there memory is native, and cannot be made read-only
         return cast(Array, xp.ascontiguousarray(array, _usual(array.dtype)))
-    # what np.require does, several times as fast
-    usual = np.asarray(array, _usual(array.dtype), order="C")
-    view = (usual if usual.flags.aligned else usual.copy()).view()
+    flags = array.flags
+    if not (array.dtype in _USUAL and flags.c_contiguous and flags.aligned):
+        array = np.require(array, _usual(array.dtype), ["C_CONTIGUOUS", "ALIGNED"])
+    view = array.view()
     view.flags.writeable = False
     return view
+
+
+def _as_array(image: ArrayLike) -> Array:
+    """Return an array of numpy or cupy, no subclass; what is one already, at once."""
+    if type(image) is np.ndarray:
+        return image
+    return cast(Array, array_module(image).asarray(image))
 
 
 def _usual(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -319,15 +319,14 @@ def _combined(
 ) -> Real:
     """Return the image combined with another, then with a number."""
     first, second, dtype = _operands(image, other)
+    operands: list[Array | float] = [] if second is None else [second]
+    if value != neutral:
+        operands.append(value)
+    # what is cast at once is cast quicker than piece by piece, as numpy combines
+    out = first if operands and first.dtype == dtype else first.astype(dtype)
     with np.errstate(all="ignore"):
-        if second is not None:
-            out = combine(first, second, dtype=dtype)
-            if value != neutral:
-                combine(out, value, out=out)
-        elif value != neutral:
-            out = combine(first, value, dtype=dtype)
-        else:
-            out = first.astype(dtype)
+        for operand in operands:
+            out = combine(out, operand, dtype=dtype, out=None if out is first else out)
     return cast(Real, out)
 
 

@@ -75,11 +75,11 @@ def flip(
     """
     array = pixels(image)
     at = axis_of(array, axis, "flip")
-    if axis != "x":
+    if axis == "z":
         return np.array(np.flip(array, at), order="C")
-    out = np.empty_like(array)
+    out = np.empty(array.shape, array.dtype)
     for plane, result in zip(_bits(array), _bits(out), strict=True):
-        cv2.flip(plane, 1, dst=result)
+        cv2.flip(plane, int(axis == "x"), dst=result)
     return out
 
 

@@ -1,6 +1,7 @@
 """Grey levels: clipped, stretched, bent, inverted."""
 
 import math
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -313,6 +314,7 @@ def invert(
     return inverted
 
 
+@lru_cache(maxsize=256)
 def _limits(
     dtype: np.dtype[Any], low: float | None, high: float | None
 ) -> tuple[Any, Any]:
