@@ -296,11 +296,13 @@ def shift(
     moves = _moves(shift, array)
     if all(move == round(move) for move in moves):
         return _moved(array, [round(move) for move in moves], degree, cval)
-    rows, start = np.eye(array.ndim), -np.asarray(moves)
     if degree == 3 or (array.ndim == 3 and moves[0]):
-        return _mapped_by_scipy(array, rows, start, degree, cval)
+        out = np.empty(array.shape, dtype_of(array, degree))
+        filling(cval, out.dtype)
+        ndimage.shift(array, moves, output=out, order=degree, cval=cval)
+        return out
     shape = cast("tuple[int, int]", array.shape[-2:])
-    matrix, offset = np.eye(2), np.ascontiguousarray(start[-2:])
+    matrix, offset = np.eye(2), -np.asarray(moves[-2:])
     return warped(
         array, matrix, offset, order=degree, cval=cval, shape=shape, fades=False
     )

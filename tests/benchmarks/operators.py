@@ -22,7 +22,7 @@ from tests.ops.pictures import Array, cells
 PLANE, VOLUME = (1024, 1024), (16, 256, 256)
 DTYPES = ("uint16", "float32")
 #: CPU seconds that all rounds of one oracle may take, and one measurement at least.
-PATIENCE, SHORTEST = 2.0, 0.005
+PATIENCE, SHORTEST = 2.0, 0.02
 #: How far numbers of a table may be apart, as a share of the largest in the column.
 COLUMNS = 1e-5
 #: Slower than this many times the oracle is never all right.
