@@ -72,6 +72,17 @@ def test_refusals(given: dict[Any, Any], message: str) -> None:
         PARAMETERS.check(given, owner="mine", path="graph.a.mine")
 
 
+def test_what_was_right_once_says_nothing_of_other_types() -> None:
+    """1, 1.0 and True are equal, and calls that were checked are remembered."""
+    for sigma in (1, (1.0, 2), (1, 2), (1.0, 2)):
+        assert check(size=1, sigma=sigma)["sigma"] == sigma
+    for given in ({"size": True}, {"size": 1.0, "sigma": 1}):
+        with pytest.raises(ConfigError, match="size must be a whole number"):
+            check(**given)
+    with pytest.raises(ConfigError, match="sigma must be"):
+        check(size=1, sigma=(True, 2))
+
+
 def test_constructors_take_positional_ones() -> None:
     class Source:
         def __init__(self, path: str, *, fps: Annotated[float, Gt(0)] = 1) -> None: ...
