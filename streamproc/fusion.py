@@ -71,9 +71,11 @@ def by_rows(
     a step refuses its pixels, so that run alone it says so of the whole image.
     ``seconds`` is given the sum over all blocks for each step.
     """
+    from .ops._runs import painted
+
     made = {instruction.name for instruction in group}
     outside = {name for i in group for name in i.inputs} - made
-    given = {name: values[name] for name in outside}
+    given = {name: painted(values[name]) for name in outside}
     rows = {np.shape(v)[-2] if np.ndim(v) > 1 else 0 for v in given.values()}
     largest = max(np.size(v) for v in given.values())
     if len(rows) > 1 or largest < 4 * BLOCK:

@@ -16,7 +16,6 @@ from .errors import ConfigError, FrameError, SourceError, one_line
 from .frame import Array, FrameRef, Kind, SourceInfo, trailing_axes
 from .fusion import by_rows, groups, joined
 from .grid import Grid
-from .recall import remembering
 from .table import Measurements
 from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
 
@@ -129,7 +128,6 @@ class Stage:
         )
         return replace(self, instructions=joined(instructions))
 
-    @remembering()
     def __call__(
         self,
         ref: FrameRef,
@@ -159,7 +157,7 @@ class Stage:
                         continue
                 for instruction in group:
                     where = instruction.name
-                    values[where] = run(instruction, values, windows)
+                    values[where] = _run(instruction, values, windows)
                     _drop(values, instruction)
                     now = clock()
                     result.seconds[where] = now - before
@@ -184,8 +182,10 @@ class Stage:
         return result
 
     def _collect(self, values: Mapping[str, Any], result: Result) -> None:
+        from .ops._runs import painted
+
         for output in self.outputs:
-            value = values[output.step]
+            value = painted(values[output.step])
             if output.kind in ("table", "value"):
                 table = _as_table(value, output.step)
                 rows = sql_rows(result.frame, table)
@@ -197,7 +197,7 @@ class Stage:
                 result.encoded[output.name] = encoded
                 result.nbytes += encoded.nbytes
         for name in self.keep:
-            value = values[name]
+            value = painted(values[name])
             if isinstance(value, np.ndarray):
                 result.nbytes += value.nbytes
                 if name == "source" or not value.flags.owndata:
@@ -237,7 +237,20 @@ def run(
     values: Mapping[str, Any],
     windows: Mapping[str, Array],
 ) -> Any:  # whatever the step gives
-    """Run one instruction on the values it names."""
+    """Run one instruction on the values it names; labels come as an array."""
+    from .ops._runs import painted
+
+    return painted(_run(instruction, values, windows))
+
+
+def _run(
+    instruction: Instruction,
+    values: Mapping[str, Any],
+    windows: Mapping[str, Array],
+) -> Any:  # whatever the step gives
+    """Run one instruction; labels come as a drawing, which our operators take."""
+    from .ops._runs import painted
+
     inputs = [values[name] for name in instruction.inputs]
     if instruction.windowed:
         return instruction.function(*inputs, windows[instruction.name])
@@ -245,7 +258,7 @@ def run(
     is_foreign = instruction.is_map or instruction.is_foreign
     if is_foreign:
         inputs = [
-            v.dataframe() if isinstance(v, Measurements) else _readonly(v)
+            v.dataframe() if isinstance(v, Measurements) else _readonly(painted(v))
             for v in inputs
         ]
         function = partial(_own, function)
@@ -280,10 +293,9 @@ def _own(
     """Call a user's function; copy a result that it may write into once more.
 
     A buffer that the function keeps (``out=``) would change under the encoder. An
-    array that nobody else holds is taken as it is. In the function arrays may change.
+    array that nobody else holds is taken as it is.
     """
-    with remembering(False):
-        value = function(*inputs, **parameters)
+    value = function(*inputs, **parameters)
     if isinstance(value, np.ndarray):
         is_held = sys.getrefcount(value) > _FRESH or value.base is not None
         if is_held and not any(value is i or value.base is i for i in _arrays(inputs)):

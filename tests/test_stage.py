@@ -113,6 +113,32 @@ def test_what_a_function_does_to_labels_is_measured() -> None:
     assert found["own"] == found["half"] != found["all"]
 
 
+def test_labels_that_nobody_looks_at_are_not_painted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("painted")
+
+    labels = simulated().threshold().label()
+    cells = labels.measure(properties=["area"])
+    pixels = noise(1, (64, 64))[0]
+    expected = stage_of({"cells": cells})(ref(pixels), {}, {})
+    assert len(expected.rows["cells"].rows) > 1
+    looked_at: list[sp.Handle] = [
+        labels,
+        labels.map(np.mean, kind="value"),
+        labels.find_boundaries(),
+    ]
+    monkeypatch.setattr("streamproc.ops._runs.paint", refuse)
+    result = stage_of({"cells": cells})(ref(pixels), {}, {})
+    assert result.hashes == expected.hashes
+    for look in looked_at:
+        stage = stage_of({"cells": cells, "look": look})
+        error = stage(ref(pixels), {}, {}).error
+        assert error is not None
+        assert error.endswith("AssertionError: painted")
+
+
 def test_a_frame_that_cannot_be_read_keeps_its_time() -> None:
     stage = stage_of({"x": simulated().map(np.mean, kind="value")})
     gone = FrameRef(7, 7, 1.5, '{"a": 1}', None)

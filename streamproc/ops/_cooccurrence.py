@@ -37,7 +37,7 @@ def cooccurrence(
     line = np.repeat(np.arange(len(runs.first) - 1), np.diff(runs.first))
     order = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[order], np.arange(len(objects.present) + 1))
-    planes = (-1, *objects.labels.shape[-2:])
+    planes = (-1, *objects.shape[-2:])
     found = np.full((len(objects.present), len(FEATURES)), np.nan)
     _features(
         objects.labels.reshape(planes), levels.reshape(planes), line[order],

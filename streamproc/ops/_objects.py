@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import FrameError
 from ..frame import Array
-from ..recall import recall, remember
 from ._boxes import filled_areas, volume_euler_numbers
 from ._contacts import Contacts, contacts
 from ._hull import Hulls, hulls
@@ -19,14 +18,14 @@ from ._orientation import decided
 from ._perimeter import perimeters
 from ._pixels import pixels
 from ._powers import Powers, central, level_powers, normalized, shape_powers
-from ._runs import Runs, find_runs, number_values
+from ._runs import Drawing, Runs, find_runs, number_values
 
 
 @dataclass(frozen=True)
 class Objects:
     """Every label above 0, in ascending order; whatever is asked for is kept."""
 
-    labels: Array
+    image: Array | Drawing
     runs: Runs
     #: the labels, one per row of the table
     present: NDArray[np.int64]
@@ -36,12 +35,22 @@ class Objects:
     @property
     def ndim(self) -> int:
         """2 or 3."""
-        return self.labels.ndim
+        return self.image.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the label image."""
+        return self.image.shape
+
+    @cached_property
+    def labels(self) -> Array:
+        """The label image, for what cannot be told by its runs."""
+        return pixels(self.image, "labels")
 
     @cached_property
     def shapes(self) -> Geometry:
         """Size, place and second moments."""
-        return geometry(self.labels.shape, self.runs, self.place, len(self.present))
+        return geometry(self.shape, self.runs, self.place, len(self.present))
 
     @cached_property
     def corners(self) -> NDArray[np.int64]:
@@ -63,7 +72,7 @@ class Objects:
         low, high = self.corners[:, :3], self.corners[:, 3:]
         if self.ndim == 2:
             return hulls(self.runs, self.place, low[:, 1], high[:, 1])
-        return volume_hulls(self.labels.shape, self.runs, self.place, low, high)
+        return volume_hulls(self.shape, self.runs, self.place, low, high)
 
     @cached_property
     def contacts(self) -> Contacts:
@@ -96,13 +105,13 @@ class Objects:
     def moments(self) -> Powers:
         """Return the moments around the corner of each box."""
         corner = self.corners[:, :3].astype(np.float64)
-        return shape_powers(self.labels.shape, self.runs, self.place, corner)
+        return shape_powers(self.shape, self.runs, self.place, corner)
 
     @cached_property
     def central_moments(self) -> Powers:
         """The moments around the centroid."""
         o, centre = self, self.centre()
-        return central(shape_powers(o.labels.shape, o.runs, o.place, centre))
+        return central(shape_powers(o.shape, o.runs, o.place, centre))
 
     @cached_property
     def normalized_moments(self) -> Powers:
@@ -154,7 +163,7 @@ class Levels:
         return found
 
 
-def find_objects(labels: ArrayLike) -> Objects:
+def find_objects(labels: ArrayLike | Drawing) -> Objects:
     """Return the objects of a label image.
 
     Raises
@@ -162,12 +171,14 @@ def find_objects(labels: ArrayLike) -> Objects:
     FrameError
         Labels are not whole numbers, or the array is no plane and no volume.
     """
+    if isinstance(labels, Drawing):
+        return _objects(labels, labels.runs)
     image = pixels(labels, "labels")
     if image.dtype.kind not in "iu":
         raise FrameError(f"labels must hold whole numbers, got dtype {image.dtype}")
-    runs = recall(labels, Runs)
-    if runs is None:
-        runs = find_runs(image)
-        remember(labels, runs)
+    return _objects(image, find_runs(image))
+
+
+def _objects(image: Array | Drawing, runs: Runs) -> Objects:
     present, place = number_values(runs.value)
     return Objects(image, runs, present, place)

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..frame import Kind
 from ..grid import Grid
 from ..parameters import Parameters
+from ._runs import painted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,7 +181,7 @@ def per_channel(
         np.moveaxis(i, axis, 0) if np.ndim(i) == ndim else [i] * count for i in inputs
     )
     channels = [
-        kernel(*map(_contiguous, planes), **parameters)
+        painted(kernel(*map(_contiguous, planes), **parameters))
         for planes in zip(*split, strict=True)
     ]
     if isinstance(channels[0], Mapping):

@@ -5,6 +5,8 @@ more than one sweep over memory.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -30,6 +32,42 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self.start)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A label image as its runs, which are painted when somebody wants pixels.
+
+    It stands for the array between the steps of a stage: what measures objects needs
+    their runs, and many label images are never looked at otherwise.
+    """
+
+    shape: tuple[int, ...]
+    runs: Runs
+
+    @property
+    def ndim(self) -> int:
+        """2 or 3."""
+        return len(self.shape)
+
+    @cached_property
+    def painted(self) -> Array:
+        """The label image."""
+        labels = np.empty(self.shape, self.runs.value.dtype)
+        r = self.runs
+        paint(lines(labels), r.first, r.start, r.stop, r.value)
+        return labels
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> Array:
+        """Return the label image: numpy's own way to ask for it."""
+        return np.array(self.painted, dtype, copy=copy)
+
+
+def painted(value: Any) -> Any:  # other values pass
+    """Return the pixels of a drawing, and whatever else is given as it is."""
+    return value.painted if isinstance(value, Drawing) else value
 
 
 def find_runs(image: Array) -> Runs:

@@ -22,7 +22,7 @@ class Pairs:
 
 def touching_pairs(objects: Objects, connectivity: int) -> Pairs:
     """Return all pairs of objects with neighbouring pixels."""
-    runs, shape = objects.runs, (1, *objects.labels.shape)[-3:]
+    runs, shape = objects.runs, (1, *objects.shape)[-3:]
     offsets = np.array(
         [
             # planes and rows before this one, and how far columns may differ

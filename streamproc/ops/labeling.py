@@ -1,7 +1,7 @@
 """Connected objects: numbered, or removed where they are small."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -9,20 +9,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, FrameError
 from ..frame import Array
-from ..recall import remember
 from ._jit import jit
 from ._operator import operator
 from ._pixels import foreground, lines, pixels
-from ._runs import Runs, find_runs, number_values, paint
+from ._runs import Drawing, Runs, find_runs, number_values, paint, painted
 
 
-@operator(("mask",), gives="labels", oracle="skimage.measure.label")
+def _array(labels: Drawing) -> NDArray[np.uint32]:
+    """Return the label image; of several channels it is one already."""
+    return cast("NDArray[np.uint32]", painted(labels))
+
+
+@operator(("mask",), gives="labels", oracle="skimage.measure.label", shown=_array)
 def label(
     mask: ArrayLike,
     *,
     connectivity: Annotated[int, Ge(1), Le(3)] | None = None,
     channel_axis: int | None = None,
-) -> NDArray[np.uint32]:
+) -> Drawing:
     """Give the connected objects of a mask numbers from 1 on, in raster order.
 
     Parameters
@@ -59,10 +63,7 @@ def label(
     """
     image = foreground(mask)
     runs, numbers, _ = objects(image, connectivity)
-    labels = np.empty(image.shape, np.uint32)
-    paint(lines(labels), runs.first, runs.start, runs.stop, numbers)
-    remember(labels, replace(runs, value=numbers))
-    return labels
+    return Drawing(image.shape, replace(runs, value=numbers))
 
 
 @operator(

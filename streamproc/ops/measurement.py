@@ -97,7 +97,7 @@ def measure(
         has_intensity=intensity is not None,
         explicit=properties != DEFAULT,
     )
-    shape = objects.labels.shape
+    shape = objects.shape
     channels = [(end, Levels(objects, image)) for end, image in split(intensity, shape)]
     table: dict[str, Array] = {"label": objects.present}
     for name in names:

@@ -89,7 +89,7 @@ def texture(
     if low is not None and high is not None and not low < high:
         raise ConfigError(f"high must be > low, got {high} and {low}")
     table: dict[str, Array] = {"label": objects.present}
-    for end, image in split(intensity, objects.labels.shape):
+    for end, image in split(intensity, objects.shape):
         reduced = _reduced(image, levels, low, high)
         found = cooccurrence(objects, reduced, levels, distance)
         for name, column in zip(FEATURES, found.T, strict=True):

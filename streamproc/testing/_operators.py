@@ -211,7 +211,7 @@ def _stacked(one: Any, other: Any) -> Any:
 def _example(kind: Kind, image: Array, mask: Array) -> Any:
     if kind in ("image", "mask"):
         return image if kind == "image" else mask
-    labels = ops.OPERATORS["label"].kernel(mask)
+    labels = ops.label(mask)
     return labels if kind == "labels" else ops.OPERATORS["measure"].kernel(labels)
 
 

@@ -8,8 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from streamproc import ops
 from streamproc.errors import ConfigError, FrameError
-from streamproc.ops._runs import Runs, find_runs, number_values
-from streamproc.recall import recall, remembering
+from streamproc.ops._runs import find_runs, number_values
 from tests import oracles
 from tests.ops.pictures import SHAPES, VOLUMES, Array, blobs
 
@@ -54,18 +53,24 @@ def test_labels_of_noise_are_skimages(
     hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=3, max_side=12)),
     st.sampled_from([None, 1, 2]),
 )
-def test_what_label_remembers_is_what_others_find(
+def test_a_drawing_has_the_runs_of_its_labels(
     mask: Array, connectivity: int | None
 ) -> None:
-    with remembering():
-        labels = ops.label(mask, connectivity=connectivity)
-        runs = recall(labels, Runs)
-    assert runs is not None
-    found = find_runs(labels)
+    drawing = ops.OPERATORS["label"].kernel(mask, connectivity=connectivity)
+    found = find_runs(drawing.painted)
     for name in ("first", "start", "stop", "value"):
-        one, other = getattr(runs, name), getattr(found, name)
+        one, other = getattr(drawing.runs, name), getattr(found, name)
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_a_drawing_is_an_array_for_numpy() -> None:
+    drawing = ops.OPERATORS["label"].kernel([[1, 0, 1]])
+    assert np.asarray(drawing) is drawing.painted
+    copied = np.array(drawing, np.float64)
+    assert copied.dtype == np.float64
+    assert copied.tolist() == drawing.painted.tolist() == [[1, 0, 2]]
+    assert (drawing.shape, drawing.ndim) == (copied.shape, copied.ndim)
 
 
 def test_any_pixel_but_0_is_foreground() -> None:

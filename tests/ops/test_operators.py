@@ -1,4 +1,5 @@
 import pickle
+import re
 import subprocess
 import sys
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from streamproc import ops
 from streamproc.errors import ConfigError, FrameError
+from streamproc.ops._runs import painted
+from streamproc.table import Measurements
 from tests.ops.pictures import Array, blobs, smooth
 
 SUPPORTED = sorted(ops.OPERATORS)
@@ -21,6 +24,10 @@ SMALL = {n for n in SUPPORTED if ops.OPERATORS[n].gives in ("table", "value")}
 DEEP = ("channel", "project", "reslice_radial")
 #: of frames, not of one
 STACKS = ("background", "reference")
+
+
+def _takes_labels(name: str) -> bool:
+    return any("labels" in kinds for kinds in ops.OPERATORS[name].takes)
 
 
 def given(name: str, ndim: int = 2) -> Array:
@@ -93,6 +100,35 @@ def test_operators_leave_their_input_alone(name: str, ndim: int) -> None:
             assert result.flags.c_contiguous
             assert result.flags.writeable
             assert not np.shares_memory(result, array)
+
+
+@pytest.mark.parametrize("name", [n for n in SPATIAL if _takes_labels(n)])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_drawing_is_taken_for_its_labels(name: str, ndim: int) -> None:
+    drawing = ops.OPERATORS["label"].kernel(blobs((6, 9, 8)[-ndim:]))
+    spec = ops.OPERATORS[name]
+    images = [
+        smooth(drawing.shape) if "labels" not in kinds else drawing
+        for kinds in spec.takes
+    ]
+    arrays = [painted(image) for image in images]
+    try:
+        expected = spec.kernel(*arrays)
+    except ConfigError as error:
+        with pytest.raises(ConfigError, match=re.escape(str(error))):
+            spec.kernel(*images)
+        return
+    _assert_same(spec.kernel(*images), expected)
+
+
+def _assert_same(result: Any, expected: Any) -> None:
+    if isinstance(expected, Measurements):
+        assert list(result.columns) == list(expected.columns)
+        for name, column in expected.columns.items():
+            np.testing.assert_array_equal(result.columns[name], column, err_msg=name)
+        return
+    assert type(result) is type(expected)
+    np.testing.assert_equal(result, expected)
 
 
 @pytest.mark.parametrize("name", [n for n in SPATIAL if n not in SMALL])
