@@ -249,14 +249,14 @@ def _run(
     windows: Mapping[str, Array],
 ) -> Any:  # whatever the step gives
     """Run one instruction; labels come as a drawing, which our operators take."""
-    from .ops._runs import painted
-
     inputs = [values[name] for name in instruction.inputs]
     if instruction.windowed:
         return instruction.function(*inputs, windows[instruction.name])
     function, parameters = instruction.function, dict(instruction.parameters)
     is_foreign = instruction.is_map or instruction.is_foreign
     if is_foreign:
+        from .ops._runs import painted
+
         inputs = [
             v.dataframe() if isinstance(v, Measurements) else _readonly(painted(v))
             for v in inputs
