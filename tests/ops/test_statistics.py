@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
@@ -77,7 +77,11 @@ def test_channels_have_a_number() -> None:
 def test_histograms_are_numpys(image: Array) -> None:
     for bins, limits in ((4, None), (9, (-50.0, 50.0)), (1, (0.0, 0.5))):
         found = ops.histogram(image, bins=bins, range=limits)
-        for name, column in counted(image, bins, limits).items():
+        try:
+            expected = counted(image, bins, limits)
+        except ValueError:  # pixels so near to each other that bins have no width
+            reject()
+        for name, column in expected.items():
             np.testing.assert_allclose(found[name], column, rtol=1e-6, err_msg=name)
 
 
