@@ -109,7 +109,7 @@ class Threaded:
                 if not self._put(replace(given, counter=number)):
                     break
             else:
-                raise Disconnected("it ended")
+                raise Disconnected("the stream ended")
         except (Disconnected, Ended, SourceError) as error:
             self._fail(error)
         except Exception as error:

@@ -254,12 +254,15 @@ class _Received:
         from zmq.utils.monitor import recv_monitor_message
 
         event = recv_monitor_message(self._monitor)["event"]
-        now, place = time.monotonic(), self._socket.address
-        if event == zmq.EVENT_DISCONNECTED:
-            self._gone_at = now
-            return Notice("disconnect", f"{place}: the sender is gone")
-        if self._gone_at is None:
+        is_gone, now = event == zmq.EVENT_DISCONNECTED, time.monotonic()
+        # attempts to connect that fail, or a first one that does not, are no news
+        if is_gone == (self._gone_at is not None):
             return None
+        if is_gone:
+            self._gone_at = now
+            said = f"{self._socket.address}: the sender is gone"
+            return Notice("disconnect", said)
+        assert self._gone_at is not None
         said = f"no connection for {now - self._gone_at:.1f} s"
         self._gone_at = None
         return Notice("reconnect", said)

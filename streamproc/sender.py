@@ -89,11 +89,6 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._thread.start()
 
-    @property
-    def was_stopped(self) -> bool:
-        """Whether `stop` was called before the source ended."""
-        return self._stopping.is_set()
-
     def stop(self) -> None:
         """Send no more frames, deliver those sent; a second time: end at once."""
         if self._stopping.is_set():
@@ -128,6 +123,8 @@ class Sender:
                 self._send(messages.end())
         except Exception as error:  # raised by `wait`
             self._error = error
+        with suppress(Exception):  # an unplugged camera, say
+            self._source.stop()
         began = time.monotonic()
         self._socket.close(0.0 if self._aborting.is_set() else self._linger)
         if self._error is None and 0 < self._linger <= time.monotonic() - began:

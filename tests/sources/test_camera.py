@@ -1,6 +1,7 @@
 """Cameras: real MJPEG streams of another process, and a device that is made up."""
 
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -341,3 +342,40 @@ def test_what_nobody_takes_in_time_is_counted(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(Disconnected, match="no more"):
         link.take(60)
     link.close()
+
+
+@pytest.mark.slow
+def test_a_run_is_killed_and_resumed(tmp_path: Path, server: Server) -> None:
+    file = tmp_path / "camera.yaml"
+    file.write_text(
+        f"source: {{camera: {{url: '{server.url}/stream'}}}}\n"
+        "graph: {mask: {threshold: otsu}}\nsave: [source, mask]\n"
+    )
+    command = [sys.executable, "-m", "streamproc"]
+    run = tmp_path / "run"
+    going = subprocess.Popen(
+        [*command, "run", str(file), "--to", str(run), "--frames", "300"],
+        stderr=subprocess.DEVNULL,
+    )
+    _await(lambda: _done(run) >= 20)
+    going.kill()
+    going.wait(60)
+    assert going.returncode < 0, "it was over before it was killed"
+    done = subprocess.run([*command, "resume", str(run)], timeout=240, check=False)
+    assert done.returncode == 0
+    result = sp.load(run)
+    assert result.status()["done"] == 300
+    (gap,) = result.gaps.to_dict("records")
+    assert (gap["place"], gap["count"]) == ("restart", 0)
+    first = list(result.frames["source_index"]).index(gap["first_source_index"])
+    pictures = result.images["source"]
+    numbers = [streams.number_of(np.asarray(pictures[n])) for n in range(300)]
+    assert numbers == [*range(first), *range(300 - first)]
+
+
+def _done(run: Path) -> int:
+    """Return how many frames of a run are done; 0 before it has begun."""
+    try:
+        return int(sp.load(run).status()["done"])
+    except (sp.RunFolderError, OSError):
+        return 0

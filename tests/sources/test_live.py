@@ -24,7 +24,7 @@ from streamproc.testing import SourceContract
 
 Item = sp.Frame | sp.Unreadable | sp.Gap | sp.Notice
 #: What a link gives, in order: counters, or what it raises.
-Script = Sequence[int | Spoiled | Exception | None]
+Script = Sequence[int | Spoiled | sp.Notice | Exception | None]
 
 
 class Scripted:
@@ -35,12 +35,12 @@ class Scripted:
         self._buffer = np.zeros((4, 6), np.uint16)
         self.is_closed = False
 
-    def take(self, timeout: float) -> Picture | Spoiled | None:
+    def take(self, timeout: float) -> Picture | Spoiled | sp.Notice | None:
         """Give the next one; nothing more comes after the last."""
         act = next(self._script, None)
         if isinstance(act, Exception):
             raise act
-        if act is None or isinstance(act, Spoiled):
+        if act is None or isinstance(act, Spoiled | sp.Notice):
             return act
         self._buffer[...] = act % 65536
         return Picture(self._buffer, act, float(act), {"counter": act})
@@ -191,6 +191,19 @@ def test_a_device_that_is_started_and_stopped_with_us() -> None:
 def test_a_link_that_gives_nothing_is_made_anew() -> None:
     device = Device([0, 1], [2, Ended()], stall_timeout=0.001)
     assert told(device.frames()) == [0, 1, "stall", "reconnect", 2]
+
+
+def test_a_link_that_is_made_anew_by_itself_says_why_pictures_are_missing() -> None:
+    gone = sp.Notice("disconnect", "the sender is gone")
+    back = sp.Notice("reconnect", "no connection for 5.0 s")
+    items = list(Device([0, 1, gone, back, 4, gone, back, 5, 0, Ended()]).frames())
+    assert told(iter(items)) == [
+        0, 1, "disconnect", "reconnect", (2, 3), 4, "disconnect", "reconnect", 5,
+        (6, 5), 6,
+    ]  # fmt: skip
+    reasons = [i.reason for i in items if isinstance(i, sp.Gap)]
+    assert reasons[0] == "no connection for 5.0 s"
+    assert reasons[1].startswith("the device was started again")
 
 
 def test_spoiled_pictures_are_lost() -> None:

@@ -53,7 +53,7 @@ class Outbox:
 
     def __init__(self, address: str) -> None:
         self._address, self._ended = address, threading.Event()
-        self._messages: SimpleQueue[list[Any]] = SimpleQueue()
+        self._messages: SimpleQueue[Iterator[list[Any]]] = SimpleQueue()
         self._is_bound = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -61,8 +61,11 @@ class Outbox:
 
     def send(self, *messages: list[Any]) -> None:
         """Send messages, in order."""
-        for message in messages:
-            self._messages.put(message)
+        self.send_all(iter(messages))
+
+    def send_all(self, messages: Iterator[list[Any]]) -> None:
+        """Send messages, of which there may be no end."""
+        self._messages.put(messages)
 
     def close(self) -> None:
         """Send nothing more."""
@@ -77,12 +80,17 @@ class Outbox:
         self._is_bound.set()
         while not self._ended.is_set():
             with suppress(Empty):
-                message = self._messages.get(timeout=0.02)
-                while not self._ended.is_set():
-                    with suppress(zmq.Again):
-                        socket.send_multipart(message)
+                for message in self._messages.get(timeout=0.02):
+                    self._push(socket, message)
+                    if self._ended.is_set():
                         break
         context.destroy(linger=0)
+
+    def _push(self, socket: Socket, message: list[Any]) -> None:
+        while not self._ended.is_set():
+            with suppress(zmq.Again):
+                socket.send_multipart(message)
+                return
 
 
 @pytest.fixture
@@ -118,9 +126,8 @@ class TestContract(SourceContract):
     @pytest.fixture(autouse=True)
     def _sending(self, sender: Outbox, address: str) -> None:
         self._address = address
-        for number in range(2000):
-            lost = number % 7 == 3
-            sender.send([b"{}", b"junk"] if lost else message(number))
+        junk = [b"{}", b"junk"]
+        sender.send_all(junk if n % 7 == 3 else message(n) for n in count())
 
     def make(self, folder: Path) -> sp.Source:
         """Return a source of frames without an end."""
