@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from . import messages
-from .errors import one_line
+from .errors import SourceError, one_line
 from .frame import Frame, Gap, Notice, Source, Unreadable
 from .messages import Compression
 from .sockets import Socket
@@ -61,6 +61,13 @@ class Sender:
         How many; None: as many as there are.
     linger
         Seconds that the last messages have to be taken.
+
+    Raises
+    ------
+    SourceError
+        The address is none or in use, or a frame has more bytes than a message may.
+    MissingDependency
+        pyzmq is not installed.
     """
 
     def __init__(
@@ -80,7 +87,13 @@ class Sender:
         self._topic = [topic.encode()] if topic else []
         self._compression, self._fps, self._limit = compression, fps, frames
         self._linger = linger
-        waiting = max(_WAITING, _WAITING_BYTES // max(source.info.nbytes, 1))
+        size = source.info.nbytes
+        if size > messages.MOST:
+            raise SourceError(
+                f"a frame of {size:,} bytes is too large to be sent; at most "
+                f"{messages.MOST:,}"
+            )
+        waiting = max(_WAITING, _WAITING_BYTES // max(size, 1))
         self._socket = Socket(pattern, address, bind=bind, waiting=waiting)
         self.address = self._socket.address
         self.sent = Sent()

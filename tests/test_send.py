@@ -159,6 +159,14 @@ def test_an_address_in_use_is_refused(command: Command) -> None:
     assert "address already in use" in err
 
 
+def test_a_frame_that_no_message_takes_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(messages, "MOST", 1000)
+    with pytest.raises(sp.SourceError, match=r"2,048 bytes is too large .* 1,000"):
+        Sender(Arrays(noise(1)), "tcp://127.0.0.1:*")
+
+
 def test_a_source_that_breaks_stops_it(address: str, receiver: Socket) -> None:
     sending = Sender(Arrays(noise(9), breaks_at=4), address)
     for number in range(4):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import ConfigError, StreamprocError, one_line
+from ..errors import ConfigError, one_line
 from .common import ERROR, INCOMPLETE, INTERRUPTED, OK, Stopped, note
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def _follow(sender: "Sender", signals: "Signals", total: int | None) -> None:
 
 
 def _end_early(error: Exception, sent: "Sent") -> NoReturn:
-    known = isinstance(error, StreamprocError | OSError)
-    text = str(error) if known else one_line(error)
+    text = str(error) if isinstance(error, TimeoutError) else one_line(error)
     raise Stopped(ERROR, f"{text}; {_so_far(sent)}") from error
 
 
