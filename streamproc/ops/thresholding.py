@@ -101,7 +101,7 @@ def threshold(
     Raises
     ------
     ConfigError
-        Method ``fixed`` has no ``value``.
+        Method ``fixed`` has no ``value``, or another method has one.
     FrameError
         ``minimum`` or ``isodata`` finds no threshold in the image.
 
@@ -122,6 +122,11 @@ def threshold(
         if value is None:
             raise ConfigError("value: method 'fixed' needs a value")
         return above(plane, value)
+    if value is not None:
+        raise ConfigError(
+            f"value: {value:g} is of method 'fixed', the method is {method!r}; "
+            "leave one of them out"
+        )
     if method == "local":
         level = average(plane, block_size, weights)
         level -= offset
