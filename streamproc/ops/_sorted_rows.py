@@ -1,10 +1,10 @@
 """The median of small windows: rows are sorted once, then merged by networks.
 
 Two windows one above the other share all rows but one of each. So pixels are sorted
-along each row once, rows by two into lists for all windows that hold both, and these
-into the middle that a last row can still move: five windows of a row share the first,
-``size - 1`` rows the second, two the third. A. Adams (2021), "Fast median filters using
-separable sorting networks", doi:10.1145/3450626.3459773.
+along each row once, for all windows that hold the row; rows are merged by two, for all
+that hold both; these into what a last row can still move to the middle, for two.
+A. Adams (2021), "Fast median filters using separable sorting networks",
+doi:10.1145/3450626.3459773.
 
 A network compares and exchanges without branches. It is compiled as straight code on
 vectors: no compiler finds them in loops that touch so many rows at a time.
