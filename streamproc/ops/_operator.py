@@ -139,8 +139,8 @@ def operator(
 
         @wraps(kernel)
         def checked(*args: P.args, **kwargs: P.kwargs) -> Any:  # the overloads say what
-            given = dict(kwargs)
-            axis = cast("int | None", given.pop("channel_axis", None))
+            given = cast("dict[str, Any]", kwargs)
+            axis: int | None = given.pop("channel_axis", None)
             named = {name: given.pop(name) for name in spec.inputs if name in given}
             values = spec.parameters.check(given, owner=spec.name)
             inputs: tuple[Any, ...] = args

@@ -44,18 +44,15 @@ def numbers(image: ArrayLike, name: str = "image") -> Array:
         The array has no pixels, or holds something else than numbers.
     """
     array = _as_array(image)
-    if array.dtype.kind not in "buif":
-        raise FrameError(
-            f"{name} must hold whole or real numbers, got dtype {array.dtype}"
-        )
+    if array.dtype not in _USUAL:
+        array = _readable(array, name)
     if not array.size:
         raise FrameError(f"{name} has no pixels: shape {array.shape}")
-    xp = array_module(array)
-    if xp is not np:  # there memory is native, and cannot be made read-only
-        return cast(Array, xp.ascontiguousarray(array, _usual(array.dtype)))
+    if type(array) is not np.ndarray:  # there memory is native, never read-only
+        return cast(Array, array_module(array).ascontiguousarray(array))
     flags = array.flags
-    if not (array.dtype in _USUAL and flags.c_contiguous and flags.aligned):
-        array = np.require(array, _usual(array.dtype), ["C_CONTIGUOUS", "ALIGNED"])
+    if not (flags.c_contiguous and flags.aligned):
+        array = np.require(array, None, ["C_CONTIGUOUS", "ALIGNED"])
     view = array.view()
     view.flags.writeable = False
     return view
@@ -66,6 +63,21 @@ def _as_array(image: ArrayLike) -> Array:
     if type(image) is np.ndarray:
         return image
     return cast(Array, array_module(image).asarray(image))
+
+
+def _readable(array: Array, name: str) -> Array:
+    """Return an array in a dtype that kernels read.
+
+    Raises
+    ------
+    FrameError
+        It holds something else than numbers.
+    """
+    if array.dtype.kind not in "buif":
+        raise FrameError(
+            f"{name} must hold whole or real numbers, got dtype {array.dtype}"
+        )
+    return array.astype(_usual(array.dtype), order="C", copy=False)
 
 
 def _usual(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -1,6 +1,7 @@
 """Sums, differences, products and quotients of images and numbers."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any, TypeAlias, cast
 
 import numpy as np
@@ -342,11 +343,16 @@ def _operands(
     """
     first = pixels(image)
     if other is None:
-        return first, None, np.result_type(first.dtype, np.float32)
+        return first, None, _result_dtype(first.dtype)
     second = pixels(other, "other")
     if second.shape not in (first.shape, first.shape[1:]):
         raise FrameError(
             f"other of shape {second.shape} does not fit an image of shape "
             f"{first.shape}; it must have the same, or be one plane for all of a volume"
         )
-    return first, second, np.result_type(first.dtype, second.dtype, np.float32)
+    return first, second, _result_dtype(first.dtype, second.dtype)
+
+
+@lru_cache(maxsize=256)
+def _result_dtype(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    return np.result_type(*dtypes, np.float32)

@@ -24,6 +24,9 @@ _ROTATIONS = {
     3: cv2.ROTATE_90_CLOCKWISE,
 }
 
+#: Numbers that OpenCV knows, by their bytes.
+_BITS: dict[int, Any] = {1: np.uint8, 2: np.uint16, 4: np.int32, 8: np.float64}
+
 PIXELS: tuple[Kind, ...] = ("image", "mask", "labels")
 
 
@@ -84,9 +87,8 @@ def flip(
 
 
 def _bits(image: Array) -> Array:
-    """Return the planes as numbers that OpenCV knows; they are only moved."""
-    known = {1: np.uint8, 2: np.uint16, 4: np.int32, 8: np.float64}
-    return planes(image).view(known[image.itemsize])
+    """Return the planes as numbers that are only moved."""
+    return planes(image).view(_BITS[image.itemsize])
 
 
 def axis_of(image: Array, axis: Axis, name: str) -> int:

@@ -1,6 +1,7 @@
 """Images with other numbers of pixels: cut, binned, resampled."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -74,8 +75,9 @@ def crop(
     return np.array(array[_window(array.shape, start, shape)], order="C")
 
 
+@lru_cache(maxsize=256)
 def _window(
-    lengths: tuple[int, ...], start: Sequence[int], shape: Sequence[int] | None
+    lengths: tuple[int, ...], start: tuple[int, ...], shape: tuple[int, ...] | None
 ) -> tuple[slice, ...]:
     """Return the slices that are kept."""
     first = _per_axis(start, len(lengths), 0, "crop", "start")
