@@ -306,6 +306,7 @@ class Acquisition:
             signals.frameReady.disconnect(self._take)
             logger.removeFilter(warnings)
             self._core.end = None
+            self._core.settings = None  # its events have set the devices otherwise
             self._core.release()
             self._put([None])
 

@@ -89,6 +89,8 @@ class Core:
     def __init__(self, config: str, adapters: str | None) -> None:
         self.config = config
         self.users = 0
+        #: what the devices were set to last
+        self.settings: Settings | None = None
         #: ends the acquisition that is on
         self.end: Callable[[], None] | None = None
         self._camera = threading.Lock()
@@ -107,6 +109,7 @@ class Core:
         SourceError
             It cannot be loaded.
         """
+        self.settings = None
         try:
             if self.config == DEMO:
                 self.mmc.loadSystemConfiguration(_DEMO_FILE)
@@ -198,7 +201,7 @@ class Settings(NamedTuple):
     roi: tuple[int, int, int, int] | None
 
     def apply(self, core: Core) -> None:
-        """Set the devices; nobody may be filming.
+        """Set the devices, unless they are; nobody may be filming.
 
         Raises
         ------
@@ -210,6 +213,9 @@ class Settings(NamedTuple):
         mmc = core.mmc
         core.hold()
         try:
+            if core.settings is self:
+                return
+            core.settings = None
             self._choose_camera(mmc)
             for group, preset in self.presets.items():
                 known_by_core("presets", group, mmc.getAvailableConfigGroups())
@@ -225,6 +231,7 @@ class Settings(NamedTuple):
                     mmc.setProperty(device, name, value)
             self._set_camera(mmc)
             mmc.waitForSystem()
+            core.settings = self
         except (ConfigError, SourceError):
             raise
         except Exception as error:  # an adapter may refuse in any way

@@ -201,7 +201,8 @@ class MicroManager(LiveSource):
         """Begin to film; again with devices that are loaded anew, if they failed."""
         if self._filming is not None and not self._filming.has_overflowed:
             self._core.load()
-            self._settings.apply(self._core)
+        # another source may have set them otherwise
+        self._settings.apply(self._core)
         self._filming = Filming(self._core, self._choice, self._format, self._buffer_mb)
         return self._filming
 
@@ -209,6 +210,7 @@ class MicroManager(LiveSource):
         """Begin with what is left of a sequence from a frame on."""
         events: Iterable[MDAEvent]
         collector: Collector
+        self._settings.apply(self._core)
         if self._plan is not None:
             events = Until(self._plan.from_frame(start), self._stopping)
             collector = Stacks(self._plan, start)

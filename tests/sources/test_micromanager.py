@@ -496,6 +496,20 @@ def test_a_camera_is_one_runs_own(opened: Callable[..., MicroManager]) -> None:
     frames(other.frames(), 2)
 
 
+def test_each_source_films_as_it_was_asked_to(
+    opened: Callable[..., MicroManager],
+) -> None:
+    first = opened(exposure_ms=3.0, roi=SMALL)
+    second = opened(exposure_ms=6.0)
+    for source, exposure in ((first, 3.0), (second, 6.0), (first, 3.0)):
+        items = source.frames()
+        (frame,) = frames(items, 1)
+        source.stop()
+        list(items)
+        assert frame.metadata["exposure_ms"] == exposure
+        assert frame.pixels.shape == source.info.shape
+
+
 def test_a_process_has_one_configuration(
     opened: Callable[..., MicroManager], tmp_path: Path
 ) -> None:
