@@ -41,6 +41,8 @@ SHOWN = {
     "--frame 4 --png 07_microscope.png",
     "demo": f"streamproc preview demo.yaml --source {SIMULATED} "
     "--frame 50 --png demo.png",
+    "folder": f"streamproc preview folder.yaml --source {SIMULATED} "
+    "--frame 50 --png folder.png",
     "micromanager": f"streamproc preview micromanager.yaml --source {SIMULATED} "
     "--frame 50 --png micromanager.png",
     "nuclei": f"streamproc preview nuclei.yaml --source {SIMULATED} "
