@@ -335,9 +335,10 @@ class Watch:
         if register.oldest is None:
             arrivals.known.update(self._old or {})
         yield from arrivals.look(waits=False)
-        oldest = register.oldest or 0
+        oldest = register.oldest
         for name, growing in list(arrivals.growing.items()):
-            if name not in register.frames and growing.state[1] < oldest:
+            is_old = self._old is None if oldest is None else growing.state[1] < oldest
+            if is_old and name not in register.frames:
                 arrivals.done(name, growing.state)
         count = len(arrivals.known) - len(register.whole)
         if count:

@@ -895,3 +895,13 @@ def test_what_is_expected_of_planes(tmp_path: Path) -> None:
             pattern="t{t:d}_{c}.tif",
             expect={"shape": [2, 4, 4], "dtype": "uint8", "axes": "cyx"},
         )
+
+
+def test_only_what_comes_from_now_on_if_it_is_known_what_comes(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    expect = {"shape": [16, 20], "dtype": "uint16"}
+    frames = watch(tmp_path, existing=False, expect=expect).frames()
+    assert "2 files that were there before" in notices([next(frames)])[0]
+    write(tmp_path, "new.tif", 7)
+    end(tmp_path)
+    assert values(frames) == [7]
