@@ -244,7 +244,9 @@ def test_yaml_is_resumed_with_paths_that_hold_anywhere(
     monkeypatch.chdir(tmp_path)
     np.savez("a.npz", np.arange(5 * 32 * 32, dtype=np.uint16).reshape(5, 32, 32))
     raw = sp.align("a.npz", "a.npz", by="trigger")
-    report = sp.run({"mask": raw.threshold("fixed", value=100.0)}, tmp_path / "run", frames=2)
+    report = sp.run(
+        {"mask": raw.threshold("fixed", value=100.0)}, tmp_path / "run", frames=2
+    )
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     again = sp.resume(report.path)

@@ -264,7 +264,9 @@ def test_what_it_says_and_misses_is_in_the_ledger(tmp_path: Path) -> None:
         [0, 1, Disconnected("it was unplugged")], [4, 5], stall_timeout=None
     )
     run = sp.start(
-        {"mask": sp.open(device).threshold("fixed", value=1.0)}, tmp_path / "run", frames=4
+        {"mask": sp.open(device).threshold("fixed", value=1.0)},
+        tmp_path / "run",
+        frames=4,
     )
     report = run.wait(60)
     assert (report.frames.done, report.frames.lost) == (4, 2)
