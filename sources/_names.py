@@ -1,6 +1,7 @@
 """Names of files that come one by one: which count, and where each belongs."""
 
 import fnmatch
+import os
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -57,7 +58,8 @@ class Names:
 
     def accept(self, name: str) -> bool:
         """Say whether a file counts, by its path within the folder."""
-        if Path(name).suffix.lower() not in _paths.SUFFIXES:
+        # not Path.suffix: a folder may hold a hundred thousand
+        if os.path.splitext(name)[1].lower() not in _paths.SUFFIXES:
             return False
         if self._pattern is None:
             return fnmatch.fnmatch(name.rpartition("/")[2], self._glob)
