@@ -185,7 +185,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "zarr": _zarr,
 }
 #: Sources whose examples are in tests/sources, beside the other side that they need.
-BESIDE = {"camera", "zmq"}
+BESIDE = {"align", "camera", "genicam", "pvaccess", "zmq"}
 DAMAGED: dict[str, Callable[[Path], Source]] = {
     "files": _cut_tiff,
     "files: pictures": _damaged,
