@@ -112,7 +112,7 @@ def _plot(name: str, source: ColumnDataSource, lines: Sequence[tuple[str, str]])
         axis.major_label_text_color = INK
         axis.major_label_text_font_size = "12px"
     made.yaxis[0].ticker = BasicTicker(desired_num_ticks=3)
-    made.xaxis[0].ticker = DatetimeTicker(desired_num_ticks=4)
+    made.xaxis[0].ticker = DatetimeTicker(desired_num_ticks=3)
     made.xaxis.formatter = DatetimeTickFormatter(
         microseconds="",
         milliseconds="",
