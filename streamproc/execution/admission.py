@@ -100,7 +100,7 @@ def checked(item: object) -> Item:
         raise SourceError(f"the source gave {item!r:.80}: {one_line(error)}") from error
     raise SourceError(
         f"the source gave {item!r:.80}; it yields Frame, Unreadable, Notice or Gap "
-        "(whose last index is its first one less 1 or more)"
+        "(whose last index is not more than 1 below its first)"
     )
 
 
