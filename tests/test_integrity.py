@@ -108,7 +108,7 @@ def test_a_gap_that_goes_backwards_is_an_error(tmp_path: Path) -> None:
     def made(start: int) -> Iterator[Any]:
         yield sp.Gap(9, 5, "what")
 
-    with pytest.raises(sp.SourceError, match="last index is not more than 1 below its first"):
+    with pytest.raises(sp.SourceError, match="not more than 1 below its first"):
         run(made, tmp_path / "run", live=True)
 
 
