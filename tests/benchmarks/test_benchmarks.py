@@ -105,7 +105,7 @@ def test_the_whole_pipeline_is_compared(tmp_path: Path, repository: Path) -> Non
     assert re.search(r"^  OpenCV +\d+\.\d\d ms .* \d+ objects, ", parts[0], re.M)
     assert re.search(r"one stage / OpenCV \d+\.\d \(asked: 3\)", parts[0])
     assert re.search(r"one stage / scipy.* \(asked: 11\)", parts[1])
-    assert len(re.findall(r"two threads / one \d\.\d\d", told)) == 2
+    assert len(re.findall(r"two threads / one, ours, one stage +\d\.\d\d", told)) == 2
 
 
 def test_operators_are_timed_beside_their_oracles(
