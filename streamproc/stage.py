@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from .errors import ConfigError, FrameError, SourceError, one_line
 from .frame import Array, FrameRef, Kind, SourceInfo, trailing_axes
 from .fusion import by_rows, groups, joined
 from .grid import Grid
+from .parameters import ParameterError
 from .table import Measurements
 from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
 
@@ -349,6 +349,11 @@ def rehearse(stage: Stage, info: SourceInfo) -> dict[str, Any]:
     What depends on a user's function is left out, and what cannot be done with noise.
     Compiles what is compiled on first use, and tells the columns of tables before the
     first frame.
+
+    Raises
+    ------
+    ParameterError
+        The parameters of a step contradict each other.
     """
     small = {"y": 64, "x": 64, "z": 8}
     shape = [
@@ -361,7 +366,11 @@ def rehearse(stage: Stage, info: SourceInfo) -> dict[str, Any]:
         if foreign or not set(instruction.inputs) <= set(values):
             continue
         windows = {instruction.name: noise.astype(np.float64)}
-        # the frame of a rehearsal may be smaller than what a step cuts out
-        with suppress(ConfigError, FrameError):
+        try:
             values[instruction.name] = run(instruction, values, windows)
+        except ParameterError as error:  # whatever the frame
+            raise ParameterError(f"graph.{instruction.name}: {error}") from error
+        except (ConfigError, FrameError):
+            # the frame of a rehearsal may be smaller than what a step cuts out
+            continue
     return values

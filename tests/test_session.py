@@ -106,3 +106,13 @@ def test_a_bare_operator_is_told_how_to_be_written(tmp_path: Path) -> None:
 
     with pytest.raises(sp.ConfigError, match=r"got 'label'; write it as \{label: "):
         parse({"source": "a.tif", "graph": {"l": "label"}, "save": ["l"]})
+
+
+def test_parameters_that_contradict_each_other_are_refused_first(
+    tmp_path: Path,
+) -> None:
+    raw = sp.open({"simulation": {"frames": 3, "shape": [32, 32], "live": False}})
+    words = r"^graph\.threshold: value: 100 is of method 'fixed', the method is 'otsu'"
+    with pytest.raises(sp.ConfigError, match=words):
+        sp.run({"mask": raw.threshold(value=100.0)}, tmp_path / "run")
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError
 from ..frame import Array
+from ..parameters import ParameterError
 from . import _levels as levels
 from ._histogram import extremes, histogram
 from ._operator import operator
@@ -100,7 +101,7 @@ def threshold(
 
     Raises
     ------
-    ConfigError
+    ParameterError
         Method ``fixed`` has no ``value``, or another method has one.
     FrameError
         ``minimum`` or ``isodata`` finds no threshold in the image.
@@ -120,10 +121,10 @@ def threshold(
     plane = pixels(image)
     if method == "fixed":
         if value is None:
-            raise ConfigError("value: method 'fixed' needs a value")
+            raise ParameterError("value: method 'fixed' needs a value")
         return above(plane, value)
     if value is not None:
-        raise ConfigError(
+        raise ParameterError(
             f"value: {value:g} is of method 'fixed', the method is {method!r}; "
             "leave one of them out"
         )

@@ -229,6 +229,11 @@ def test_fixed_needs_a_value() -> None:
         ops.threshold(smooth((4, 4)), method="fixed")
 
 
+def test_a_value_is_of_fixed_alone() -> None:
+    with pytest.raises(ConfigError, match="value: 7 is of method 'fixed', the method"):
+        ops.threshold(smooth((4, 4)), value=7.0)
+
+
 def test_find_threshold_knows_its_methods() -> None:
     with pytest.raises(ConfigError, match=r"method must be one of otsu, li, .*; got"):
         ops.find_threshold(smooth((4, 4)), method="huang")  # type: ignore[arg-type]  # wrong

@@ -32,7 +32,9 @@ def killed_and_resumed(source: dict[str, Any], folder: Path) -> sp.Results:
     assert told["live"] is True
     pipeline = {
         "source": source,
-        "graph": {"mask": {"threshold": {"value": 100}, "of": "source"}},
+        "graph": {
+            "mask": {"threshold": {"method": "fixed", "value": 100}, "of": "source"}
+        },
         "save": ["source", "mask"],
     }
     (folder / "live.yaml").write_text(yaml.safe_dump(pipeline))
