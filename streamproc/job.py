@@ -23,6 +23,8 @@ from .store.ledger import RESERVED
 
 #: Parameters of sources that name files and folders.
 _PLACES = {"path", "folder", "move_to"}
+#: Those that may name a file, or something else.
+_MAYBE = {"config", "sequence", "cti"}
 
 Saved = Mapping[str, Handle] | Handle | Sequence[Handle]
 
@@ -257,6 +259,9 @@ def absolute(form: object) -> Any:  # YAML
     name, parameters = next(iter(full.items()))
     for key in _PLACES & parameters.keys():
         parameters[key] = _absolute(parameters[key])
+    for key in _MAYBE & parameters.keys():
+        if isinstance(parameters[key], str) and os.path.exists(parameters[key]):
+            parameters[key] = _absolute(parameters[key])
     if "sources" in parameters:
         parameters["sources"] = [absolute(source) for source in parameters["sources"]]
     return {

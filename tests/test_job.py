@@ -184,3 +184,13 @@ def test_a_source_is_opened_again_with_what_it_learned() -> None:
     }
     assert opened_again({"watch": "in"}, {}) == {"watch": "in"}
     assert opened_again(None, recorded) is None
+
+
+def test_what_may_name_a_file_holds_from_anywhere_if_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scope.cfg").touch()
+    for config, whole in (("scope.cfg", str(tmp_path / "scope.cfg")), ("demo", "demo")):
+        form = {"micromanager": {"config": config}}
+        assert absolute(form) == {"micromanager": {"config": whole}}
