@@ -346,14 +346,25 @@ def test_it_says_why_it_cannot_begin(
         sp.open({"zmq": "here"})
     with pytest.raises(sp.ConfigError, match="topic 'a' needs socket: sub"):
         sp.open({"zmq": {"address": address, "topic": "a"}})
+    monkeypatch.setitem(sys.modules, "zmq", None)
+    with pytest.raises(sp.MissingDependency, match=r"install 'streamproc\[zmq\]'"):
+        sp.open({"zmq": address})
+
+
+# each with a sender of its own: one that was listened to may still send to who has left
+
+
+def test_it_says_that_the_sender_ended_before_its_first_frame(
+    sender: Outbox, address: str
+) -> None:
     sender.send(messages.end())
     with pytest.raises(sp.SourceError, match="ended before its first frame"):
         sp.open({"zmq": address})
+
+
+def test_it_says_that_what_comes_is_no_frames(sender: Outbox, address: str) -> None:
     sender.send(*[[b"{}", b""]] * 100)
     with pytest.raises(sp.SourceError, match="no frames, but 100 other messages, the"):
-        sp.open({"zmq": address})
-    monkeypatch.setitem(sys.modules, "zmq", None)
-    with pytest.raises(sp.MissingDependency, match=r"install 'streamproc\[zmq\]'"):
         sp.open({"zmq": address})
 
 
