@@ -203,14 +203,15 @@ class LiveSource:
                 except Disconnected as error:
                     notice = Notice("disconnect", str(error))
                 else:
-                    if given is not None:
-                        heard = time.monotonic()
                     if isinstance(given, Notice):
                         yield given
                         if given.kind == "reconnect":
                             tally.reason = given.message
                     elif given is not None:
                         yield from self._items(given, tally, is_due)
+                    if given is not None:
+                        # only now: who takes the frames may have held us up
+                        heard = time.monotonic()
                     notice = self._stalled(heard)
                 if notice is not None:
                     yield notice

@@ -206,6 +206,19 @@ def test_a_link_that_is_made_anew_by_itself_says_why_pictures_are_missing() -> N
     assert reasons[1].startswith("the device was started again")
 
 
+def test_who_is_slow_to_take_frames_is_no_stall(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(_live.time, "monotonic", lambda: now)
+    device = Device([0, 1, 2, Ended()], stall_timeout=5.0)
+    seen = []
+    for item in device.frames():
+        seen.append(item)
+        now += 60.0
+    assert told(iter(seen)) == [0, 1, 2]
+
+
 def test_spoiled_pictures_are_lost() -> None:
     torn = Spoiled("3 packets are missing", counter=1, place="network")
     device = Device([0, torn, Spoiled("no header"), 3, Ended()])
