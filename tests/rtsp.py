@@ -6,11 +6,11 @@ begin.
 
 import sys
 
-import gi  # type: ignore[import-not-found]  # Debian's, of its own Python
+import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import (  # type: ignore[import-not-found]  # noqa: E402
+from gi.repository import (  # noqa: E402
     GLib,
     Gst,
     GstRtspServer,
