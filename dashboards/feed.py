@@ -83,7 +83,6 @@ class Feed:
         document: Mapping[str, Any] = {}
         with suppress(StreamprocError):
             document = folder.document()
-        self.document = document
         self.adjustable: Sequence[str] = tuple(document.get("adjustable") or ())
 
     def state(self) -> str:

@@ -80,11 +80,16 @@ class Hub:
             return
         self._is_busy = True
         try:
-            newest = await self._in_thread(self._encode)
+            newest = None
+            if any(viewer.wants and viewer.follows for viewer in self.viewers):
+                newest = await self._in_thread(self._encode)
             for viewer in tuple(self.viewers):
-                if newest is not None and viewer.wants and viewer.at != newest[0]:
-                    viewer.send_picture(*newest)
-                elif viewer.pinned is not None and viewer.credits:
+                if not viewer.wants:
+                    continue
+                if viewer.follows:
+                    if newest is not None and viewer.at != newest[0]:
+                        viewer.send_picture(*newest)
+                elif viewer.pinned is not None:
                     shown, viewer.pinned = viewer.pinned, None
                     old = await self._in_thread(self._encode_frame, shown)
                     if old is not None:
@@ -155,7 +160,6 @@ class Hub:
             "type": "stats",
             **feed.told(),
             "newest": newest,
-            "areas": feed.areas(newest) if newest is not None else [],
             "parameters": feed.parameters(),
             "adjustable": list(feed.adjustable),
             "events": feed.events(30),
@@ -195,12 +199,13 @@ class Viewer(WebSocketHandler):
         self.credits, self.at = CREDITS, -1
         #: the frame of the past that is to be shown, once
         self.pinned: int | None = None
-        self._follows = self._takes_numbers = True
+        #: whether it is shown the newest frame
+        self.follows = self._takes_numbers = True
 
     @property
     def wants(self) -> bool:
         """Whether it has room for a picture and waits for one."""
-        return self.credits > 0 and (self._follows or self.pinned is not None)
+        return self.credits > 0 and (self.follows or self.pinned is not None)
 
     @property
     def listens(self) -> bool:
@@ -240,7 +245,7 @@ class Viewer(WebSocketHandler):
         elif "show" in request:
             frame = request["show"]
             is_frame = type(frame) is int and frame >= 0
-            self._follows, self.pinned = not is_frame, frame if is_frame else None
+            self.follows, self.pinned = not is_frame, frame if is_frame else None
             self.at = -1
             self._hub.wake()
         else:
