@@ -320,6 +320,8 @@ class Arrivals:
 
     def _hint(self, name: str) -> None:
         """Take note of what a notification names, whatever that is."""
+        if self._excluded is not None and name.startswith(self._excluded + "/"):
+            return
         about = self._named(name)
         if not self._accepts(about):
             path = self._prefix + name

@@ -52,6 +52,10 @@ class Attempt:
         """A number of the first frame's pixels; 0 where it cannot be read."""
         return 0 if self._first is None else int(hash_image(self._first[0]), 16)
 
+    def skip(self, begin: int) -> None:
+        """Want no frame before `begin`."""
+        self._begin, self._first = begin, None
+
     def frames(self) -> Iterator[tuple[int, Array | str]]:
         """Yield every frame's place, and its pixels or why there are none."""
         for index in range(self._begin, len(self)):

@@ -55,7 +55,7 @@ class Register:
 
     def __init__(self) -> None:
         self.frames: dict[str, int] = {}
-        self._ids: set[int] = set()
+        self._names: dict[int, str] = {}
         #: files that need no more attention, unless they change
         self.whole: dict[str, State] = {}
         #: when the oldest of them was written, in ns
@@ -79,11 +79,11 @@ class Register:
         """Note that so many frames of a file were given."""
         self.frames[name] = max(frames, self.frames.get(name, 0))
         if frames and file.inode:
-            self._ids.add(hash(file))
+            self._names[hash(file)] = name
 
-    def has(self, file: FileId) -> bool:
-        """Say whether a file was taken, under whatever name."""
-        return file.inode != 0 and hash(file) in self._ids
+    def name_of(self, file: FileId) -> str | None:
+        """Return the name under which a file was taken; None if it was not."""
+        return self._names.get(hash(file)) if file.inode else None
 
 
 def files(receipt: Receipt) -> list[str]:
@@ -100,8 +100,9 @@ def pages_of(receipt: Receipt) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class Owed:
-    """A file that waits for the log: frames given, and frames admitted."""
+    """A file that waits for the log: its name now, frames given, frames admitted."""
 
+    name: str
     given: int | None = None
     admitted: int = 0
     state: State = (0, 0)
@@ -131,7 +132,7 @@ class Mover:
 
     def given(self, name: str, frames: int, state: State) -> None:
         """Learn that a file was given to its end."""
-        owed = self._owed.setdefault(name, Owed())
+        owed = self._owed.setdefault(name, Owed(name))
         owed.given, owed.state = frames, state
         self._touched.add(name)  # the log may have been quicker
 
@@ -142,20 +143,28 @@ class Mover:
             if receipt.error is not None and pages_of(receipt)[1] == 1:
                 continue  # nothing of it was read: it stays, to be mended
             for name in files(receipt):
-                self._owed.setdefault(name, Owed()).admitted += 1
+                self._owed.setdefault(name, Owed(name)).admitted += 1
                 self._touched.add(name)
         touched, self._touched = self._touched, set()
         for name in touched:
             owed = self._owed[name]
             if owed.given is None or owed.admitted < owed.given:
                 continue
-            refusal = self._move(name, owed.state)
+            refusal = self._move(owed.name, owed.state)
             if isinstance(refusal, PermissionError) and owed.tries < _TRIES:
                 owed.tries += 1  # somebody else has it open (Windows)
                 self._touched.add(name)
                 continue
             del self._owed[name]
-            yield from _told(name, refusal)
+            yield from _told(owed.name, refusal)
+
+    def renamed(self, before: str, name: str, state: State) -> Iterator[Notice]:
+        """Learn that a file that was given has another name now."""
+        if (owed := self._owed.get(before)) is None:  # its frames are in the log
+            yield from self.away(name, state)
+            return
+        owed.name, owed.state = name, state
+        self._touched.add(before)
 
     def away(self, name: str, state: State) -> Iterator[Notice]:
         """Move one file, if it is still the one that was taken; say if it cannot."""

@@ -122,9 +122,10 @@ class Watch:
     same; ``late`` in its metadata says so. One that cannot be read, or whose frames
     have another shape or dtype, is a failed frame that names it, once; written again,
     it is tried again. A name that was taken is not taken again, whatever is written to
-    it, but for the pages that a TIFF gains; nor is a file that was renamed: an event
-    says so. The time of a frame is what its file tells, else when that was written.
-    A file of several frames is decoded twice: once to know that it is whole.
+    it, but for the pages that a TIFF gains: it stays where it is, and an event says so.
+    Nor is a file that was renamed. The time of a frame is what its file tells, else
+    when that was written. A file of several frames is decoded twice: once to know that
+    it is whole.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -421,10 +422,16 @@ class Watch:
                 )
             return
         files = [files[0]._replace(content=attempt.content), *files[1:]]
-        if len(names) == 1 and not known and register.has(files[0]):
-            register.take(names[0], len(attempt), files[0])
+        before = None if known or len(names) > 1 else register.name_of(files[0])
+        if before is not None:
+            begin = register.frames[before]
             yield from self._say_once(names[0], "was taken under another name")
-            return
+            if begin >= len(attempt):
+                register.take(names[0], begin, files[0])
+                if self._mover is not None:
+                    yield from self._mover.renamed(before, names[0], files[0].state)
+                return
+            attempt.skip(begin)  # killed between two of its frames, and renamed
         told = self._told_of(names, files, late=self._turn.gone(place))
         good = 0
         for page, made in attempt.frames():

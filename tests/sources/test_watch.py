@@ -740,6 +740,52 @@ def test_what_is_not_in_the_log_stays(tmp_path: Path) -> None:
     assert sorted(p.name for p in away.iterdir()) == ["img0.tif", "img1.tif"]
 
 
+@pytest.mark.parametrize("when", ["given", "admitted", "resumed"])
+def test_a_file_that_was_renamed_moves_once_it_is_in_the_log(
+    tmp_path: Path, when: str
+) -> None:
+    folder, away = fill(tmp_path / "in", 1), tmp_path / "away"
+    source = watch(folder, move_to=str(away))
+    frames = source.frames()
+    taken = [next(frames)]
+    if when == "admitted":
+        source.admitted(log_of(taken))
+    (folder / "img0.tif").rename(folder / "other.tif")
+    if when == "resumed":
+        frames.close()
+        source = watch(folder, move_to=str(away))
+        source.resumed(log_of(taken))
+        frames = source.frames(1)
+    end(folder)
+    assert notices(list(frames)) == ["other.tif was taken under another name"]
+    assert away.exists() == (when != "given")
+    if when == "given":
+        source.admitted(log_of(taken))
+        source.close()
+    assert [path.name for path in away.iterdir()] == ["other.tif"]
+
+
+def test_the_rest_of_a_file_that_was_renamed_after_a_kill(tmp_path: Path) -> None:
+    folder, away = tmp_path / "in", tmp_path / "away"
+    folder.mkdir()
+    stack = np.stack([image(n) for n in range(3)])
+    tifffile.imwrite(folder / "a.tif", stack, photometric="minisblack")
+    taken = [next(watch(folder, move_to=str(away)).frames())]
+    (folder / "a.tif").rename(folder / "b.tif")
+    end(folder)
+    again = watch(folder, move_to=str(away))
+    again.resumed(log_of(taken))
+    rest = list(again.frames(1))
+    assert values(rest) == [1, 2]
+    assert notices(rest) == ["b.tif was taken under another name"]
+    again.admitted(log_of(rest))
+    again.close()
+    assert [path.name for path in away.iterdir()] == ["b.tif"]
+    last = watch(folder, move_to=str(away), **again.reopen)
+    last.resumed(log_of(taken + rest))
+    assert list(last.frames(3)) == []
+
+
 def test_a_move_to_another_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
