@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -88,3 +89,20 @@ def kept_memory() -> Iterator[None]:
         yield
     finally:
         libc.malloc_trim(0)
+
+
+@contextlib.contextmanager
+def frozen_heap() -> Iterator[None]:
+    """Leave what was imported before out of garbage collections, while a run is on.
+
+    Python looks at every object again and again: a tenth of a second each time, in
+    which no frame gets on.
+    """
+    is_ours = gc.get_freeze_count() == 0
+    if is_ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if is_ours:
+            gc.unfreeze()

@@ -24,6 +24,7 @@ from .execution.engine import Engine
 from .execution.outbox import Emission, Outbox
 from .execution.pace import Pace
 from .executors import (
+    frozen_heap,
     kept_memory,
     make_executor,
     quick_switching,
@@ -370,8 +371,9 @@ class Run:
                 # a daemon: a camera or a function that hangs cannot hold up the end
                 driver = threading.Thread(target=engine.drive, name="driver")
                 driver.daemon = True
-                driver.start()
-                engine.commit()
+                with frozen_heap():
+                    driver.start()
+                    engine.commit()
                 self._executor.close(_PATIENCE)
                 driver.join(_PATIENCE)
                 if driver.is_alive():

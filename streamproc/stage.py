@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -355,6 +356,7 @@ def rehearse(stage: Stage, info: SourceInfo) -> dict[str, Any]:
     ParameterError
         The parameters of a step contradict each other.
     """
+    import_module(".ops", __package__)  # a user's step needs some of it, too
     small = {"y": 64, "x": 64, "z": 8}
     shape = [
         min(n, small.get(a, n)) for n, a in zip(info.shape, info.axes, strict=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
 import pytest
@@ -489,3 +490,30 @@ def test_after_a_rehearsal_nothing_is_compiled(tmp_path: Path, dtype: str) -> No
         command, check=True, capture_output=True, text=True, cwd=tmp_path
     )
     assert done.stdout.strip() == "nothing"
+
+
+_ON_A_WORKER = """
+import pickle, sys
+import numpy as np
+from streamproc.frame import FrameRef
+from streamproc.stage import rehearse
+
+stage, info = pickle.loads(sys.stdin.buffer.read())
+assert "streamproc.ops" not in sys.modules
+rehearse(stage, info)
+before = set(sys.modules)
+stage(FrameRef(0, 0, None, None, None, pixels=np.zeros(info.shape, info.dtype)), {}, {})
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_after_a_rehearsal_nothing_is_imported() -> None:
+    """Also where all is a user's function: a worker would hold up the first frames."""
+    raw = numbered()
+    mask = raw.map(lambda image: image > 2, kind="labels")
+    mean = raw.map(lambda image: float(image.mean()), kind="value")
+    plan = make_plan(raw.graph, {"mask": mask.step, "mean": mean.step})
+    sent = cloudpickle.dumps((plan.segments[0].stage, raw.graph.source.info))
+    command = [sys.executable, "-c", _ON_A_WORKER]
+    done = subprocess.run(command, input=sent, check=True, capture_output=True)
+    assert done.stdout.decode().strip() == "[]"

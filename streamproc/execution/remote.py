@@ -1,5 +1,6 @@
 """What runs on a dask worker: a batch of frames, or a background."""
 
+import gc
 import signal
 import threading
 import time
@@ -219,6 +220,9 @@ def warm(stage: str, view: str | None, info: SourceInfo) -> None:
         rehearse(plugins[stage].open(), info)
         if view is not None:
             plugins[view].open()
+    # what was imported until now stays: no collection need look at it again
+    gc.collect()
+    gc.freeze()
 
 
 def average(

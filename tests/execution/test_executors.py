@@ -1,11 +1,13 @@
 """What every executor promises: each result once, windows before their frames."""
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from streamproc.execution.threads import Threads
 from streamproc.frame import Frame, FrameRef
 from streamproc.ops import subtract_background
 from streamproc.stage import Instruction, Result, Stage
+from tests.arrays import Array, run_one, simulated
 
 
 @pytest.fixture
@@ -235,3 +238,17 @@ def test_frames_use_the_memory_of_those_before() -> None:
         return int(done.stdout)
 
     assert faults("kept_memory()") < 1000 < faults("contextlib.nullcontext()")
+
+
+def test_what_was_there_before_a_run_is_left_out_of_collections(
+    tmp_path: Path,
+) -> None:
+    counts: list[int] = []
+
+    def count(image: Array) -> int:
+        counts.append(gc.get_freeze_count())
+        return 0
+
+    run_one(simulated(frames=3).map(count, kind="value"), tmp_path / "run")
+    assert min(counts) > 10_000
+    assert gc.get_freeze_count() == 0

@@ -123,9 +123,10 @@ def test_killed_and_resumed(tmp_path: Path, start: Start, moves: bool) -> None:
         went = sorted(int(path.name[4:9]) for path in away.iterdir())
         assert went == wrote["good"]
         # what was written again stays, and is named
-        said = [str(message).split()[0] for message in sp.load(run).events["message"]]
+        events = sp.load(run).events
+        named = {str(message).split()[0] for message in events["message"]}
         left = {path.name for path in folder.glob("img_*")} - set(wrote["bad"])
-        assert left <= set(said)
+        assert left <= named
 
 
 def _admitted(run: Path) -> int:
