@@ -3,6 +3,7 @@
 import logging
 import struct
 import threading
+import weakref
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,8 @@ class Tiff:
         try:
             self.file = Bytes(path)
             self.tif = tifffile.TiffFile(path)
+            # before its parts are finalized, each by itself, in no order
+            weakref.finalize(self, self.tif.close)
         except PermissionError:
             raise SourceError(f"no permission to read {path}") from None
         except DAMAGE as error:
@@ -141,15 +144,10 @@ class Tiff:
                 raise
             raise FrameError(f"{path.name} cannot be read: {one_line(error)}") from None
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close it, and the other files of its data set; nobody reads it any more."""
-        if hasattr(self, "tif"):
-            self.tif.close()
-        if hasattr(self, "file"):
-            self.file.close()
+        self.tif.close()
+        self.file.close()
         for other in self._others.values():
             other.close()
 
