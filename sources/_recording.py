@@ -1,6 +1,7 @@
 """What recordings that are read at random have in common."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,11 +23,12 @@ class Recording(Generic[T]):
 
     A subclass calls `__init__` first, sets ``info`` and gives `read`. What it keeps
     open is ``_open``, reached under ``_lock``: it opens when it is read, and stays
-    behind when the source travels to another process.
+    behind when the source travels to another process. `_keep` sees to its end.
     """
 
     info: SourceInfo
     _open: T | None = None
+    _closing: "weakref.finalize[..., Recording[T]] | None" = None
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,18 +51,22 @@ class Recording(Generic[T]):
     def close(self) -> None:
         """Close what is open; it opens again when it is read."""
         with self._lock:
-            close = getattr(self._open, "close", None)
-            if close is not None:
-                close()
-            self._open = None
+            closing, self._closing, self._open = self._closing, None, None
+            if closing is not None:
+                closing()
 
-    def __del__(self) -> None:
-        if hasattr(self, "_lock"):
-            self.close()
+    def _keep(self, opened: T, close: Callable[[], object]) -> T:
+        """Keep what was opened until `close`, or until nobody has the source any more.
+
+        A finalizer comes before those of the parts, which warn of files left open.
+        """
+        self._open = opened
+        self._closing = weakref.finalize(self, close)
+        return opened
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything but what is open."""
-        left_out = ("_lock", "_open")
+        left_out = ("_lock", "_open", "_closing")
         return {k: v for k, v in vars(self).items() if k not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

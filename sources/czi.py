@@ -163,9 +163,10 @@ class Czi(_recording.Recording["CziFile"]):
                     ) from None
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    self._open = CziFile(str(self._path))
-                self._open._fh.lock = True
-                if not self._open.header.directory_position:
+                    opened = CziFile(str(self._path))
+                self._keep(opened, opened.close)
+                opened._fh.lock = True
+                if not opened.header.directory_position:
                     raise SourceError(
                         f"{self._path} was not finished: it has no directory of "
                         "its images; save it again with the microscope's software"

@@ -154,7 +154,8 @@ class Nd2(_recording.Recording["ND2File"]):
                     "source 'nd2' needs the package nd2: "
                     "pip install 'streamproc[microscopy]'"
                 ) from None
-            self._open = ND2File(self._path)
+            opened = ND2File(self._path)
+            return self._keep(opened, opened.close)
         return self._open
 
     def _pixels(self, index: int) -> tuple[Array, str]:

@@ -130,8 +130,9 @@ class Pims(_recording.Recording["pims.FramesSequence"]):
     def _file(self) -> "pims.FramesSequence":
         """Return the open reader; only with the lock."""
         if self._open is None:
-            self._open = _class(self._reader)(self._path)
-            self._axes = _bundle(self._open)
+            opened = _class(self._reader)(self._path)
+            self._axes = _bundle(opened)
+            return self._keep(opened, opened.close)
         return self._open
 
     def _image(self, index: int) -> tuple[Array, dict[str, Any]]:
