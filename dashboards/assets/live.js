@@ -138,6 +138,7 @@
       line.textContent = `${when}  ${event.kind}: ${event.message}`;
       return line;
     }));
+    dispatchEvent(new CustomEvent("told", { detail: told }));
     document.title = `${state === "running" ? "" : (WORDS[state] || state) + " – "}${$("objects").textContent} objects – streamproc`;
   }
 
@@ -235,24 +236,24 @@
   };
   $("stage").onmouseleave = () => { $("cursor").textContent = ""; };
 
+  // a view is a button of the header, and the parts of the page that style.css shows with it
+  const VIEWS = document.querySelectorAll("[id^=view-]");
   function view(name) {
     root.dataset.view = localStorage.streamprocView = name;
-    for (const known of ["operator", "engineer"]) {
-      $(`view-${known}`).setAttribute("aria-pressed", String(known === name));
-    }
+    for (const button of VIEWS) button.setAttribute("aria-pressed", String(button.id === `view-${name}`));
     dispatchEvent(new Event("resize"));
   }
   function theme() {
     root.dataset.theme = localStorage.streamprocTheme = root.dataset.theme === "dark" ? "light" : "dark";
   }
-  $("view-operator").onclick = () => view("operator");
-  $("view-engineer").onclick = () => view("engineer");
+  for (const button of VIEWS) button.onclick = () => view(button.id.slice(5));
   $("theme").onclick = theme;
   addEventListener("keydown", (event) => {
     const tag = event.target.tagName;
     if (event.ctrlKey || event.metaKey || event.altKey || $("sure").open || /INPUT|SELECT|TEXTAREA/.test(tag)) return;
     if (tag === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
-    const does = { " ": pause, 1: () => view("operator"), 2: () => view("engineer"), t: theme, S: stop }[event.key];
+    const chosen = [...VIEWS].find((button) => button.getAttribute("aria-keyshortcuts") === event.key);
+    const does = chosen ? () => chosen.click() : { " ": pause, t: theme, S: stop }[event.key];
     if (does) { event.preventDefault(); does(); }
   });
   setInterval(() => {
