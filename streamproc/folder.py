@@ -72,6 +72,11 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
+    def work(self) -> Path:
+        """What steps and workers are at, told once a second."""
+        return self.path / "work.json"
+
+    @property
     def journal(self) -> Path:
         """The admission journal of a live source."""
         return self.path / JOURNAL

@@ -3,11 +3,14 @@
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 _STEP = math.log(1.02)
+#: Durations that percentiles are those of: the last ones.
+LATE = 512
 
 
 class Latency:
@@ -37,6 +40,36 @@ class Latency:
         return None
 
 
+@dataclass(slots=True)
+class Durations:
+    """How long something took, frame by frame: of all in sum, of the last in full."""
+
+    frames: int = 0
+    #: of which it failed
+    failed: int = 0
+    seconds: float = 0.0
+    late: deque[float] = field(default_factory=lambda: deque(maxlen=LATE))
+
+    def add(self, seconds: float) -> None:
+        """Count one frame."""
+        self.frames += 1
+        self.seconds += seconds
+        self.late.append(seconds)
+
+    def told(self) -> dict[str, float | None]:
+        """Return sums, and mean and percentiles of the last `LATE` frames in ms."""
+        late = sorted(self.late)
+        n = len(late)
+        return {
+            "frames": self.frames,
+            "failed": self.failed,
+            "seconds": self.seconds,
+            "ms": 1e3 * sum(late) / n if n else None,
+            "p50": 1e3 * late[n // 2] if n else None,
+            "p99": 1e3 * late[n * 99 // 100] if n else None,
+        }
+
+
 @dataclass
 class Counters:
     """How many frames met which fate; admitted = done + failed + skipped + pending."""
@@ -60,8 +93,10 @@ class Metrics:
 
     counters: Counters = field(default_factory=Counters)
     latency: Latency = field(default_factory=Latency)
-    #: seconds by step (read, each step, encode, commit), and how many frames
-    seconds: dict[str, float] = field(default_factory=dict)
+    #: of committed frames, by step, and by what is no step: (read), (encode), (commit)
+    steps: dict[str, Durations] = field(default_factory=dict)
+    #: by what frames wait for on their way: log, worker, computing, turn, commit
+    stages: dict[str, Durations] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
     finished: float | None = None
     committed_here: int = 0
@@ -81,10 +116,28 @@ class Metrics:
         end = self.finished if self.finished is not None else time.perf_counter()
         return self.committed_here / max(end - self.started, 1e-9)
 
-    def stages(self) -> dict[str, float]:
+    def step(self, name: str) -> Durations:
+        """Return the durations of a step."""
+        return self.steps.setdefault(name, Durations())
+
+    def took(self, stage: str, seconds: Iterable[float]) -> None:
+        """Count how long frames were in a stage (any thread)."""
+        with self.lock:
+            durations = self.stages.setdefault(stage, Durations())
+            for each in seconds:
+                durations.add(each)
+
+    def milliseconds(self) -> dict[str, float]:
         """Return mean milliseconds per frame by step."""
         frames = max(self.committed_here, 1)
-        return {name: 1e3 * s / frames for name, s in list(self.seconds.items())}
+        with self.lock:
+            known = dict(self.steps)
+        found = {}
+        for name, durations in known.items():
+            plain = name.strip("()")
+            name = name if plain in known else plain
+            found[name] = 1e3 * durations.seconds / frames
+        return found
 
 
 @dataclass(slots=True)

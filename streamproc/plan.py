@@ -124,7 +124,7 @@ def make_plan(
     steps = _needed(graph, goals)
     grids = _grids(steps, info)
     axes = {name: grid.axes for name, grid in grids.items()}
-    levels = _levels(steps)
+    level_of = levels(steps)
     outputs = tuple(
         Output(
             name, step.name, step.kind, axes.get(step.name, ""), grids.get(step.name)
@@ -134,8 +134,8 @@ def make_plan(
     segments: list[Segment] = []
     asked = set(streamed)
     # from the last level to the first: a later one says what it needs of the earlier
-    for level in reversed(range(max(levels.values(), default=0) + 1)):
-        here = tuple(s for s in steps if levels[s.name] == level)
+    for level in reversed(range(max(level_of.values(), default=0) + 1)):
+        here = tuple(s for s in steps if level_of[s.name] == level)
         if level % 2:
             asked |= {i.name for s in here for i in s.inputs}
             segments.insert(0, Segment(ordered=here))
@@ -165,7 +165,7 @@ def _needed(graph: Graph, goals: Iterable[Step]) -> tuple[Step, ...]:
     return tuple(step for name, step in graph.steps.items() if name in wanted)
 
 
-def _levels(steps: tuple[Step, ...]) -> dict[str, int]:
+def levels(steps: tuple[Step, ...]) -> dict[str, int]:
     """Return each step's level: even for parallel, odd for ordered."""
     levels: dict[str, int] = {}
     for step in steps:

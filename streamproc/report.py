@@ -81,7 +81,7 @@ def make_report(
             "p50": metrics.latency.percentile(50),
             "p99": metrics.latency.percentile(99),
         },
-        stages=metrics.stages(),
+        stages=metrics.milliseconds(),
         objects=c.objects,
         seconds=end - metrics.started,
         saved=saved,

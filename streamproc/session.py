@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,9 +34,11 @@ from .folder import RunFolder, status
 from .follower import Observers
 from .job import Job
 from .metrics import Metrics
+from .observers import Observer
 from .report import Report, make_report
 from .storage import Storage
 from .store.lock import RunLock
+from .work import Work, described
 
 #: Frames in flight at most, unless a window needs more.
 _IN_FLIGHT = 128
@@ -285,7 +287,9 @@ class Run:
         plan = storage.plan()
         self._schedule = storage.schedule(plan)
         admission = storage.admission(
-            self._schedule, lambda error: self._engine.fail(error)
+            self._schedule,
+            lambda error: self._engine.fail(error),
+            lambda seconds: self.metrics.took("log", seconds),
         )
         storage.repair(resumed)
         storage.warm(plan)
@@ -341,6 +345,14 @@ class Run:
             most_rest=_MOST_REST if deadline is None else _REST_SHARE * deadline / 1e3,
             pace=Pace(self._executor, deadline) if storage.skips else None,
         )
+        self._work = Work(
+            self.folder,
+            self.metrics,
+            self._executor,
+            budget,
+            graph=described(plan, job.source_facts(), _wants(job.observers)),
+            guard=self._lock.check,
+        )
         said = "resumed" if resumed else "started"
         said = "skipped frames: again" if self._again else said
         self.folder.log("start", f"{said} at frame {storage.first}")
@@ -366,6 +378,7 @@ class Run:
         try:
             with quick_switching(), single_threaded_opencv(), kept_memory():
                 self._executor.start(engine.deliver)
+                self._work.start()
                 # the seconds that a cluster takes to start are no frame's
                 self.metrics.started = time.perf_counter()
                 # a daemon: a camera or a function that hangs cannot hold up the end
@@ -411,6 +424,7 @@ class Run:
             if self._outbox is not None and not self._outbox.close():
                 self._undelivered = True
         finally:
+            self._work.close()
             self._lock.release()
 
     def _close(self) -> None:
@@ -531,3 +545,10 @@ class Run:
         if self._outbox is not None:
             self._outbox.close()
         self._lock.release()
+
+
+def _wants(
+    observers: Sequence[tuple[str, Observer]],
+) -> list[tuple[str, Sequence[str] | None]]:
+    """Return which tables each observer is handed; None: all."""
+    return [(name, getattr(observer, "tables", ())) for name, observer in observers]

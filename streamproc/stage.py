@@ -20,6 +20,9 @@ from .parameters import ParameterError
 from .table import Measurements
 from .values import as_table, hash_image, hash_rows, normal, sql_rows, sql_types
 
+#: What is timed beside the steps, none of which can be called so.
+READ, ENCODE = "(read)", "(encode)"
+
 
 class Encoder(Protocol):
     """A sink's ``encode``: pixels to chunks, where they were computed; picklable."""
@@ -84,13 +87,17 @@ class Result:
     frame: int
     level: int
     error: str | None = None
+    #: the step that failed, or `READ`, or `ENCODE`
+    step: str = ""
     fatal: BaseException | None = None
     values: dict[str, Any] = field(default_factory=dict)
     encoded: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, SavedRows] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
-    #: seconds by step, and of reading and encoding
+    #: seconds by step, and of `READ` and `ENCODE`
     seconds: dict[str, float] = field(default_factory=dict)
+    #: time.perf_counter() when it came to the engine
+    landed: float = 0.0
     time: float | None = None
     metadata: str | None = None
     worker: str = ""
@@ -146,7 +153,7 @@ class Stage:
             values["source"] = ref.resolve()
             result.time, result.metadata = ref.time, ref.metadata
             before = clock()
-            result.seconds["read"] = before - start
+            result.seconds[READ] = before - start
             for group in groups(self.instructions):
                 where = group[-1].name
                 if len(group) > 1:
@@ -166,12 +173,13 @@ class Stage:
             where = ""
             if self.outputs or self.keep:
                 self._collect(values, result)
-                result.seconds["encode"] = clock() - before
+                result.seconds[ENCODE] = clock() - before
         except SourceError as error:
             result.fatal = error
         except BaseException as error:
             # the one place that applies to users' and operators' errors alike; a
             # function that calls sys.exit() must not take the worker with it
+            result.step = where or (ENCODE if READ in result.seconds else READ)
             step = f"step {where!r}: " if where else ""
             text = one_line(error)
             result.error = text if text.startswith(step) else step + text
@@ -338,6 +346,7 @@ def unreadable(ref: FrameRef, level: int) -> Result:
         ref.frame,
         level,
         error=ref.error,
+        step=READ,
         time=ref.time,
         metadata=ref.metadata,
         exception=FrameError(ref.error or "unreadable"),

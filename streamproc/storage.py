@@ -3,7 +3,7 @@
 import contextlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -170,9 +170,15 @@ class Storage:
         )
 
     def admission(
-        self, schedule: Schedule, failed: Callable[[BaseException], None]
+        self,
+        schedule: Schedule,
+        failed: Callable[[BaseException], None],
+        took: Callable[[Iterable[float]], None] = lambda seconds: None,
     ) -> Admission:
-        """Return what yields the frames; ``failed`` is told why a raw log ended."""
+        """Return what yields the frames.
+
+        ``failed`` is told why a raw log ended, ``took`` how long frames waited for it.
+        """
         job, options = self._job, self._job.options
         source = job.graph.source
         if job.is_logged:
@@ -190,6 +196,7 @@ class Storage:
                 memory=options.limits.memory // 8,
                 failed=failed,
                 say=self._note,
+                took=took,
             )
             return self._live
         if self._replayed is not None and job.total is not None:

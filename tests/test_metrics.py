@@ -39,8 +39,13 @@ def test_pending_is_what_is_left() -> None:
 
 
 def test_stages_are_milliseconds_per_frame() -> None:
-    metrics = Metrics(seconds={"read": 0.5}, committed_here=100)
-    assert metrics.stages() == {"read": 5.0}
+    metrics = Metrics(committed_here=100)
+    metrics.step("(read)").add(0.3)
+    metrics.step("(read)").add(0.2)
+    assert metrics.milliseconds() == {"read": 5.0}
+    # a step may be called like what is none
+    metrics.step("read").add(0.1)
+    assert metrics.milliseconds() == {"(read)": 5.0, "read": 1.0}
 
 
 def sums(rows: dict[tuple[int, float], tuple[object, ...]]) -> dict[int, np.ndarray]:

@@ -53,13 +53,13 @@ def test_a_stage_travels_by_pickle() -> None:
     assert one.rows["cells"].rows == two.rows["cells"].rows
     assert one.rows["cells"].objects == len(one.rows["cells"].rows) > 0
     assert set(one.seconds) == {
-        "read",
+        "(read)",
         "gaussian",
         "threshold",
         "label",
         "measure",
         "map",
-        "encode",
+        "(encode)",
     }
     assert (one.time, one.metadata) == (1.5, '{"a": 1}')
 

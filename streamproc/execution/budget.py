@@ -19,6 +19,16 @@ class Budget:
         #: the most bytes ever in flight
         self.peak = 0
 
+    @property
+    def frames(self) -> int:
+        """Frames in flight."""
+        return self._frames
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in flight."""
+        return self._bytes
+
     def make_room(self, frames: int) -> None:
         """Allow at least so many frames at once; the bound on bytes stays."""
         self.max_frames = max(self.max_frames, frames)

@@ -5,13 +5,14 @@ import copy
 import ipaddress
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import dask
 from distributed import Client, LocalCluster, performance_report
@@ -53,6 +54,8 @@ _SETTINGS = {
 _CONNECT = 10.0
 #: Seconds for a worker that hangs to be back, and for a cluster to say its last words.
 _RESTART, _FAREWELL = 15.0, 20.0
+#: Seconds for its page to answer, and what it answers.
+_PAGE, _FOUND = 2.0, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,10 @@ class Cluster:
             refuse_insecure(options.scheduler, insecure=options.insecure)
         if options.performance_report is not None:
             _require_folder(Path(options.performance_report))
+        #: what the scheduler said last of its workers, by address
+        self.seen: dict[str, Any] = {}
+        #: where the scheduler shows what it does
+        self.page: str | None = None
         self._report: performance_report | None = None
         self._local: _Local | None = None
         self._client: Client | None = None
@@ -123,6 +130,8 @@ class Cluster:
         try:
             with dask.config.set(_settings(options)):
                 self.client = self._client = self._open(options, cores)
+            if self._local is None:  # ours serves none
+                self.page = _page(self.client)
             if options.performance_report is not None:
                 self._begin_report(options.performance_report)
         except BaseException as error:
@@ -165,6 +174,7 @@ class Cluster:
     def workers(self) -> dict[str, int]:
         """Return the threads of each worker that is there now, by its address."""
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        self.seen = workers
         return {address: worker["nthreads"] for address, worker in workers.items()}
 
     def threads(self) -> int:
@@ -237,6 +247,26 @@ def _within(seconds: float, function: Callable[[], None]) -> None:
     thread = threading.Thread(target=run, name="dask-farewell", daemon=True)
     thread.start()
     thread.join(seconds)
+
+
+def _page(client: Client) -> str | None:
+    """Return the address of the scheduler's own page; None where there is none.
+
+    Our own cluster serves none, and another's may be out of reach.
+    """
+    link = client.dashboard_link if "dashboard" in _services(client) else ""
+    if not link.startswith(("http://", "https://")):
+        return None
+    try:
+        with urlopen(link, timeout=_PAGE) as answer:
+            return link if answer.status == _FOUND else None
+    except (OSError, ValueError):
+        return None
+
+
+def _services(client: Client) -> Mapping[str, Any]:
+    services: Mapping[str, Any] = client.scheduler_info(n_workers=0)["services"]
+    return services
 
 
 def _require_folder(file: Path) -> None:

@@ -20,6 +20,9 @@ from .outbox import Emission, Outbox
 if TYPE_CHECKING:
     from .engine import Entry
 
+#: What of a commit is timed, beside the steps.
+COMMIT = "(commit)"
+
 
 class Sink(Protocol):
     """Where encoded images go; one thread calls it, frames ascend."""
@@ -153,14 +156,32 @@ class Committer:
         self._finish(entries, group, added, now)
         begun = time.perf_counter()
         self._ledger.commit(group)
-        self._transaction = time.perf_counter() - begun
+        end = time.perf_counter()
+        self._transaction = end - begun
         self._pass(entries)
+        self._time(fresh, start, end)
         self._count(fresh, added)
         self._tell(fresh)
-        seconds = self._metrics.seconds
-        elapsed = time.perf_counter() - start
-        seconds["commit"] = seconds.get("commit", 0.0) + elapsed
         return len(entries)
+
+    def _time(self, entries: Sequence["Entry"], start: float, end: float) -> None:
+        """Count how long steps and stages took for a group that is durable now."""
+        worked = [e for e in entries if not e.is_skipped]
+        each = (end - start) / max(len(worked), 1)
+        metrics = self._metrics
+        with metrics.lock:
+            for entry in worked:
+                for name, seconds in entry.seconds.items():
+                    metrics.step(name).add(seconds)
+                metrics.step(COMMIT).add(each)
+                if entry.error is not None:
+                    metrics.step(entry.step or COMMIT).failed += 1
+        ways = [e for e in worked if e.computed]
+        metrics.took("worker", (e.waited for e in ways))
+        metrics.took("computing", (e.computed for e in ways))
+        known = [start - e.ref.clock - e.waited - e.computed for e in ways]
+        metrics.took("turn", (max(0.0, rest) for rest in known))
+        metrics.took("commit", (end - start for _ in ways))
 
     def _pass(self, entries: Sequence["Entry"]) -> None:
         if entries:
@@ -198,7 +219,7 @@ class Committer:
                     self._tables[name] = columns
             return self._sink.append_all(entry.ref.frame, entry.encoded)
         except FrameError as error:
-            entry.error, entry.exception = str(error), error
+            entry.error, entry.exception, entry.step = str(error), error, COMMIT
             return self._sink.append_all(entry.ref.frame, self._raw(entry.ref))
 
     def _append(self, entry: "Entry", chunks: list[Any], group: Group) -> None:
@@ -277,6 +298,10 @@ class Committer:
         for entry in entries:
             for name, value in entry.windows.items():
                 self._note_window(name, value.key[1], value.hash)
+                # the frame that brings it bears what it took
+                if value.seconds and name in entry.seconds:
+                    entry.seconds[name] += value.seconds
+                    value.seconds = 0.0
 
     def _note_window(self, name: str, block: int, digest: str | None) -> None:
         identity = f"block {block}: {digest}"

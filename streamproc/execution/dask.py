@@ -26,8 +26,9 @@ from streamproc.stage import Result, Stage
 
 from .batches import BYTES, Background, Batch, Sent, Sizes
 from .cluster import Cluster, ClusterOptions
+from .crew import Worker
 from .protocol import Deliver, Task, WindowValue
-from .remote import Reply
+from .remote import Reply, worker_name
 from .sending import Sender
 
 #: Batches in flight per thread: one runs, one waits at the worker.
@@ -72,6 +73,8 @@ class Dask:
         self._looked = self._manned = time.monotonic()
         self._threads: list[threading.Thread] = []
         self._cluster: Cluster | None = None
+        #: by worker: frames, and the seconds that they took
+        self._done: dict[str, tuple[int, float]] = {}
 
     # --- what the engine calls --------------------------------------------------
 
@@ -96,6 +99,54 @@ class Dask:
             thread = threading.Thread(target=loop, name=f"dask-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def crew(self) -> list[Worker]:
+        """Return what the workers are at that were there a moment ago."""
+        now, cluster = time.monotonic(), self._cluster
+        with self._changed:
+            begun = [(b, b.begun) for b in self._flying.values() if not b.has_landed]
+        found = []
+        for address, told in ({} if cluster is None else cluster.seen).items():
+            name = worker_name(told["name"])
+            at = [(b, t) for b, t in begun if t is not None and b.worker == address]
+            since = max((now - t for _, t in at), default=None)
+            frames, busy = self._done.get(name, (0, 0.0))
+            alone = at[0][0].tasks if len(at) == 1 else []
+            worker = Worker(
+                name,
+                "busy" if at else "idle",
+                frames,
+                busy + sum(now - t for _, t in at),
+                alone[0].ref.frame if len(alone) == 1 else None,
+                since,
+                told["nthreads"],
+                told.get("metrics", {}).get("memory"),
+                told.get("memory_limit") or None,
+            )
+            found.append(worker)
+        return sorted(found, key=lambda worker: worker.name)
+
+    @property
+    def page(self) -> str | None:
+        """Dask's own page, where the scheduler serves one."""
+        return None if self._cluster is None else self._cluster.page
+
+    def _note(self, results: Sequence[Result]) -> None:
+        """Count what workers have done."""
+        for result in results:
+            frames, busy = self._done.get(result.worker, (0, 0.0))
+            busy += sum(result.seconds.values())
+            self._done[result.worker] = (frames + 1, busy)
+
+    def _note_background(self, background: Background | None, seconds: float) -> None:
+        cluster = self._cluster
+        if background is None or cluster is None:
+            return
+        told = cluster.seen.get(background.worker)
+        if told is not None:
+            name = worker_name(told["name"])
+            frames, busy = self._done.get(name, (0, 0.0))
+            self._done[name] = (frames, busy + seconds)
 
     @property
     def appetite(self) -> int:
@@ -329,6 +380,7 @@ class Dask:
         lost = FrameError(what)
         result = Result(ref.frame, task.stage.level, error=str(lost), exception=lost)
         result.time, result.metadata = ref.time, ref.metadata
+        result.step = "(worker)"
         self._deliver(result)
 
     # --- the gatherer -------------------------------------------------------------
@@ -386,8 +438,12 @@ class Dask:
 
     def _arrive(self, batch: Batch, reply: Reply) -> None:
         self._sizes.learn(reply.results, reply.cpu)
+        self._note(reply.results)
         windows: Any = batch.tasks[0].windows
         for step, digest in reply.hashes.items():
+            if windows[step].seconds is None:
+                windows[step].seconds = seconds = reply.averaging.get(step, 0.0)
+                self._note_background(self._backgrounds.get(windows[step]), seconds)
             windows[step].hash = digest
         for result in reply.results:
             self._deliver(result)

@@ -57,11 +57,27 @@ class Entry:
     rows: dict[str, SavedRows] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+    #: seconds by step, in all, and that it waited for a worker; since when it does
+    seconds: dict[str, float] = field(default_factory=dict)
+    computed: float = 0.0
+    waited: float = 0.0
+    since: float = 0.0
+    #: the step that failed
+    step: str = ""
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is computed for it, and nothing held."""
         return self.is_skipped or self.is_settled or self.ref.error is not None
+
+    def took(self, result: Result) -> None:
+        """Take how long a result says that steps took: elsewhere, by another clock."""
+        for name, seconds in result.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        computed = sum(result.seconds.values())
+        self.computed += computed
+        if result.landed:
+            self.waited += max(0.0, result.landed - self.since - computed)
 
     def stop(self, error: str, cause: BaseException | None) -> None:
         """End the run before this frame: ``on_error: stop``."""
@@ -273,13 +289,12 @@ class Engine:
             entry.ref.time = result.time
         if result.metadata is not None:
             entry.ref.metadata = result.metadata
-        totals = self._metrics.seconds
-        for name, seconds in result.seconds.items():
-            totals[name] = totals.get(name, 0.0) + seconds
+        entry.took(result)
         if result.fatal is not None:
             entry.error, entry.fatal = one_line(result.fatal), result.fatal
         elif result.error is not None:
             entry.error, entry.exception = result.error, result.exception
+            entry.step = result.step
             if self._on_error == "stop" and not entry.is_settled:
                 entry.stop(result.error, result.exception)
         else:
@@ -321,16 +336,19 @@ class Engine:
             if step.ordered is None:
                 continue
             inputs = [entry.values[i.name] for i in step.inputs]
+            begun = time.perf_counter()
             try:
                 state = states.get(step.name, step.ordered.initial())
                 states[step.name], value = step.ordered.step(state, *inputs)
             except Exception as error:
                 # a user's ordered step may fail in any way
                 entry.error = f"step {step.name!r}: {one_line(error)}"
-                entry.exception = error
+                entry.exception, entry.step = error, step.name
                 if self._on_error == "stop":
                     entry.stop(entry.error, error)
                 return
+            finally:
+                entry.seconds[step.name] = time.perf_counter() - begun
             entry.values[step.name] = value
             for output in self._plan.outputs:
                 if output.step == step.name:
@@ -344,6 +362,7 @@ class Engine:
         plan = self._schedule.plan(entry.ref.frame)
         stage: Stage | None = plan.segments[level].stage
         if stage is not None:
+            entry.since = time.perf_counter() if level else entry.ref.clock
             self._executor.submit(
                 Task(stage, entry.ref, given=entry.values, windows=entry.windows)
             )
@@ -384,6 +403,7 @@ class Engine:
         """Take a result from the executor (any thread)."""
         if self._pace is not None:
             self._pace.end(sum(result.seconds.values()))
+        result.landed = time.perf_counter()
         self._results.put(result)
 
     # --- ends -----------------------------------------------------------------

@@ -1,7 +1,9 @@
 """From a camera to admitted frames: through the raw log."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from streamproc.frame import (
     Frame,
@@ -49,6 +51,8 @@ class Live:
         Is told why the log ended, at once.
     say
         Is told what the source has to say.
+    took
+        Is told how many seconds it took each frame to be admitted.
     """
 
     def __init__(
@@ -62,8 +66,11 @@ class Live:
         memory: int,
         failed: Callable[[BaseException], None],
         say: Callable[[Notice], None],
+        took: Callable[[Iterable[float]], None] = lambda seconds: None,
     ) -> None:
-        self._say = say
+        self._say, self._took = say, took
+        #: source index and time.perf_counter() of frames that wait for the log
+        self._taken: deque[tuple[int, float]] = deque()
         self._source = source
         self._log = log
         self._limit = limit
@@ -131,6 +138,8 @@ class Live:
                         self._say(notice)
                         continue
                     item = checked(given)
+                    if not isinstance(item, Gap):
+                        self._taken.append((item.source_index, time.perf_counter()))
                     for gap in continuity.before(item):
                         self._waiting.put(gap)
                     self._waiting.put(item)
@@ -175,7 +184,19 @@ class Live:
         if items and isinstance(self._source, Mindful):
             self._source.admitted([_receipt(item) for item in items])
         self._handover.put(refs, gaps, mark)
+        self._took(self._waited(items))
         return len(alike) == len(group)
+
+    def _waited(self, items: Sequence[Frame | Unreadable]) -> list[float]:
+        """Return how long ago frames were taken; those dropped are passed over."""
+        now, found = time.perf_counter(), []
+        for item in items:
+            while self._taken:
+                index, taken = self._taken.popleft()
+                if index == item.source_index:
+                    found.append(now - taken)
+                    break
+        return found
 
     def _alike(self, group: Sequence[Item]) -> Sequence[Item]:
         """Return the items before the first frame of another shape or dtype."""

@@ -1,15 +1,19 @@
 """What every executor promises; `inline`, `threads` and `dask` keep it."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from streamproc.errors import FrameError, SourceError, StreamprocError
 from streamproc.frame import Array, FrameRef
 from streamproc.stage import Result, Stage
 from streamproc.window import Method, noun
+
+if TYPE_CHECKING:
+    from .crew import Worker
 
 Deliver = Callable[[Result], None]
 
@@ -24,6 +28,8 @@ class Average:
     error: str | None = None
     #: a frame of another shape: the run ends
     fatal: SourceError | None = None
+    #: that it took, the reading of its frames included
+    seconds: float = 0.0
 
     @classmethod
     def of(
@@ -40,11 +46,15 @@ class Average:
         from streamproc.ops.background import mean_frame, median_frame
         from streamproc.values import hash_image
 
+        begun = time.perf_counter()
         try:
             if noun(method) == "reference":  # a frame as it is, the first to come
-                return cls(_reference(frames))
-            pixels = (median_frame if method == "median" else mean_frame)(frames)
-            return cls(pixels, hash_image(pixels))
+                pixels, digest = _reference(frames), None
+            else:
+                reduce = median_frame if method == "median" else mean_frame
+                pixels = reduce(frames)
+                digest = hash_image(pixels)
+            return cls(pixels, digest, seconds=time.perf_counter() - begun)
         except SourceError as error:
             return cls(fatal=error)
         except Exception as error:
@@ -96,6 +106,8 @@ class WindowValue:
         self.refs: list[FrameRef] = refs
         #: xxh3_64 of the background, once computed: its identity in the ledger
         self.hash: str | None = None
+        #: that it took, until somebody takes them into account
+        self.seconds: float | None = None
         self._ready = threading.Event()
         self._average = Average()
 
@@ -103,7 +115,7 @@ class WindowValue:
         """Reduce the readable frames of the window."""
         try:
             self._average = Average.of(self.refs, self.key[1], self.method)
-            self.hash = self._average.hash
+            self.hash, self.seconds = self._average.hash, self._average.seconds
         finally:
             self.refs = []
             self._ready.set()
@@ -163,7 +175,7 @@ class Task:
             for name, value in self.windows.items():
                 windows[name] = value.get()
         except FrameError as error:
-            return self._failed(error=str(error), exception=error)
+            return self._failed(error=str(error), exception=error, step=name)
         except SourceError as error:
             return self._failed(fatal=error)
         return self.stage(self.ref, self.given, windows)
@@ -174,10 +186,11 @@ class Task:
         error: str | None = None,
         exception: BaseException | None = None,
         fatal: BaseException | None = None,
+        step: str = "",
     ) -> Result:
         ref = self.ref
         result = Result(ref.frame, self.stage.level, error=error, fatal=fatal)
-        result.exception = exception
+        result.exception, result.step = exception, step
         result.time, result.metadata = ref.time, ref.metadata
         return result
 
@@ -196,6 +209,15 @@ class Executor(Protocol):
     @property
     def appetite(self) -> int:
         """How many frames it can have at once without one of its workers waiting."""
+        ...
+
+    @property
+    def page(self) -> str | None:
+        """The address of a page of its own that shows what it does; None without."""
+        ...
+
+    def crew(self) -> "list[Worker]":
+        """Return what each worker is at; at once, from any thread, also at the end."""
         ...
 
     def start(self, deliver: Deliver) -> None:

@@ -15,7 +15,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from streamproc.errors import FrameError
 from streamproc.frame import Address, Array, FrameRef, Source, SourceInfo
-from streamproc.stage import Result, Stage, rehearse
+from streamproc.stage import READ, Result, Stage, rehearse
 from streamproc.values import hash_image
 from streamproc.window import Method
 
@@ -151,6 +151,7 @@ class View(Parcel):
 class Reply:
     """The results of a batch, and the hashes of the backgrounds it used, by step.
 
+    ``averaging``: the seconds that each of them took.
     ``cpu``: seconds of the processor that its frames took, on the task's thread.
     Nothing is recorded of frames that this worker could not read (``unread``, by
     number) or whose background it could not (``unseen``, by step): they are sent
@@ -163,6 +164,7 @@ class Reply:
     unseen: tuple[str, ...] = ()
     is_blind: bool = False
     cpu: float = 0.0
+    averaging: dict[str, float] = field(default_factory=dict)
 
 
 def run_batch(
@@ -203,11 +205,17 @@ def run_batch(
             unread.add(wire.frame)
             continue
         # errors travel as text: an exception of a user's need not be picklable
-        worker = f"worker-{get_worker().name}"
+        worker = worker_name(get_worker().name)
         results.append(replace(result, exception=None, worker=worker))
     cpu = time.thread_time() - begun
     hashes = {step: a.hash for step, a in known.items()}
-    return Reply(results, hashes, frozenset(unread), cpu=cpu)
+    averaging = {step: a.seconds for step, a in known.items()}
+    return Reply(results, hashes, frozenset(unread), cpu=cpu, averaging=averaging)
+
+
+def worker_name(name: object) -> str:
+    """Return what the ledger calls one of dask's workers."""
+    return f"worker-{name}"
 
 
 def warm(stage: str, view: str | None, info: SourceInfo) -> None:
@@ -282,4 +290,4 @@ def _was_unread(result: Result, averages: Mapping[str, Average]) -> bool:
     """Tell whether a frame's pixels were asked for, and did not come."""
     has_failed = result.error is not None or result.fatal is not None
     were_asked = all(a.pixels is not None for a in averages.values())
-    return has_failed and were_asked and "read" not in result.seconds
+    return has_failed and were_asked and READ not in result.seconds

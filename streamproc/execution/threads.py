@@ -5,6 +5,7 @@ import time
 from collections import deque
 from queue import SimpleQueue
 
+from .crew import Desk, Worker
 from .protocol import Deliver, Task, WindowValue
 
 #: Frames per worker that a background is begun ahead of those that wait for it.
@@ -19,6 +20,7 @@ class Threads:
     """
 
     name = "threads"
+    page = None
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -30,6 +32,7 @@ class Threads:
         self._averaging = threading.Lock()
         self._tasks: deque[Task] = deque()
         self._threads: list[threading.Thread] = []
+        self._desks: list[Desk] = []
 
     @property
     def appetite(self) -> int:
@@ -39,9 +42,10 @@ class Threads:
     def start(self, deliver: Deliver) -> None:
         """Start the threads."""
         self._deliver = deliver
-        for number in range(self.workers):
+        self._desks = [Desk(f"worker-{number}") for number in range(self.workers)]
+        for desk in self._desks:
             thread = threading.Thread(
-                target=self._loop, name=f"worker-{number}", daemon=True
+                target=self._loop, args=(desk,), name=desk.name, daemon=True
             )
             thread.start()
             self._threads.append(thread)
@@ -55,6 +59,10 @@ class Threads:
         """Queue a background, ahead of the frames that wait for it."""
         self._urgent.append(window)
         self._tokens.put(True)
+
+    def crew(self) -> list[Worker]:
+        """Return what each thread is at."""
+        return [desk.worker() for desk in self._desks]
 
     def cancel(self) -> None:
         """Forget queued work; waiting tasks on a forgotten background fail."""
@@ -74,18 +82,18 @@ class Threads:
             thread.join(max(end - time.monotonic(), 0.0))
         self._threads.clear()
 
-    def _loop(self) -> None:
+    def _loop(self, desk: Desk) -> None:
         while self._tokens.get():
             if self._averaging.acquire(blocking=False):
                 try:
-                    is_done = self._is_due() and self._average()
+                    is_done = self._is_due() and self._average(desk)
                 finally:
                     self._averaging.release()
                 if is_done:
                     continue
-            if not self._analyse():
+            if not self._analyse(desk):
                 with self._averaging:
-                    self._average()
+                    self._average(desk)
 
     def _is_due(self) -> bool:
         """Return whether frames come soon that wait for the next background.
@@ -99,20 +107,20 @@ class Threads:
             return True
         return ahead <= _AHEAD * self.workers
 
-    def _average(self) -> bool:
+    def _average(self, desk: Desk) -> bool:
         """Compute the next background, if there is one."""
         try:
             window = self._urgent.popleft()
         except IndexError:
             return False
-        window.compute()
+        desk.average(window)
         return True
 
-    def _analyse(self) -> bool:
+    def _analyse(self, desk: Desk) -> bool:
         """Run the next frame, if there is one."""
         try:
             task = self._tasks.popleft()
         except IndexError:
             return False
-        self._deliver(task.run())
+        self._deliver(desk.analyse(task))
         return True
