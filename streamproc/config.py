@@ -135,6 +135,40 @@ class Limits(_Strict):
     disk_reserve: Bytes = 5 << 30
 
 
+class AlertConfig(_Strict):
+    """Rules that watch a run, and who is told; they change no result."""
+
+    #: Frames in a row without an object.
+    no_objects: Annotated[int, Field(ge=1)] | None = None
+    #: Share of the last minute's frames that may be lost.
+    loss_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
+    #: Frames that fail within a minute.
+    failed: Annotated[int, Field(ge=1)] | None = None
+    #: Frames that may wait for their results, and seconds.
+    lag_frames: Annotated[int, Field(ge=1)] | None = None
+    lag_seconds: Annotated[float, Field(gt=0)] | None = None
+    #: Hours until the disk is full, at the speed of the last ten minutes.
+    disk_hours: Annotated[float, Field(gt=0)] | None = None
+    #: Seconds without a frame of a live source.
+    stalled: Annotated[float, Field(gt=0)] | None = None
+    #: Share that a saved ``table.column`` may fall below the best that it was.
+    drop: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
+    #: Seconds that a rule must hold again until its alert is cleared.
+    clear_after: Annotated[float, Field(ge=0)] = 60.0
+    #: Address that each alert is posted to, as JSON.
+    webhook: Annotated[str, Field(pattern="^https?://[^/]")] | None = None
+    #: Program and its arguments; it reads the message from its standard input.
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @field_validator("drop")
+    @classmethod
+    def _columns(cls, value: dict[str, float]) -> dict[str, float]:
+        for name in value:
+            if not re.fullmatch(r"[^.]+\.[^.]+", name):
+                raise ValueError(f"needs columns such as cells.area, got {name!r}")
+        return value
+
+
 class Options(_Strict):
     """Everything about a run but its source, graph and what it saves."""
 
@@ -150,6 +184,7 @@ class Options(_Strict):
     #: ``step.parameter``, which may be set during the run.
     adjustable: list[str] = []
     sinks: list[dict[str, Any]] = []
+    alerts: AlertConfig | None = None
 
     @field_validator("executor")
     @classmethod

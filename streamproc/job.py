@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import Options
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, StoreError, nearest
 from .folder import recorded
 from .frame import Mindful, SourceInfo
 from .graph import Graph, Step, is_name
@@ -61,6 +61,7 @@ class Job:
         for path in self.options.adjustable:
             check_adjustable(self.plan, path)
         self._check_memory()
+        self._check_alerts()
         self.observers = make_observers(self.options.sinks, self.tables)
 
     @property
@@ -133,6 +134,29 @@ class Job:
                 f"memory ({why}), more than half of limits.memory "
                 f"({self.options.limits.memory / 1e6:.0f} MB); raise it or shorten "
                 "the window"
+            )
+
+    def _check_alerts(self) -> None:
+        """Refuse rules that could never be broken, and a program that is not there."""
+        alerts = self.options.alerts
+        if alerts is None:
+            return
+        if alerts.no_objects is not None and not self.plan.main_table:
+            raise ConfigError(
+                "alerts.no_objects counts the rows of a saved table of objects; save "
+                "one (a measure step), or leave it out"
+            )
+        for name in alerts.drop:
+            table = name.partition(".")[0]
+            if table not in self.tables:
+                raise ConfigError(
+                    f"alerts.drop.{name}: no table {table!r} is saved"
+                    f"{nearest(table, self.tables)}"
+                )
+        if alerts.command is not None and shutil.which(alerts.command[0]) is None:
+            raise ConfigError(
+                f"alerts.command: no program {alerts.command[0]!r} on the path; give "
+                "its name and its arguments as a list"
             )
 
     def not_resumable(self) -> str | None:

@@ -52,6 +52,12 @@ class Plan:
         return tuple(o for o in self.outputs if o.kind in _SMALL)
 
     @property
+    def main_table(self) -> str:
+        """The first saved table of objects; ``""`` where there is none."""
+        measures = {step.name for step in self.steps if step.operator == "measure"}
+        return next((o.name for o in self.tables if o.step in measures), "")
+
+    @property
     def images(self) -> tuple[Output, ...]:
         """The outputs that go to zarr."""
         return tuple(o for o in self.outputs if o.kind not in _SMALL)

@@ -63,7 +63,7 @@ def run(
     frames
         Stop after so many frames.
     **options
-        ``on_error``, ``log``, ``store``, ``limits``, ``sinks`` as in the YAML file.
+        ``on_error``, ``log``, ``store``, ``limits``, ``sinks``, ``alerts`` as in YAML.
 
     Returns
     -------
@@ -120,6 +120,7 @@ def resume(
     *,
     skipped: bool = False,
     force_environment: bool = False,
+    alerts: Mapping[str, Any] | None = None,
     wait: bool = True,
 ) -> Report | Run:
     """Go on with a run from the first frame without a ledger row.
@@ -133,6 +134,8 @@ def resume(
         from the camera. What runs in frame order runs on all frames.
     force_environment
         Go on although package versions differ from those it began with.
+    alerts
+        In place of those it began with, as in the YAML file.
     wait
         Return the report at its end, else the `Run`.
 
@@ -156,6 +159,8 @@ def resume(
     if not force_environment:
         _same_environment(folder, past.get("environment", {}))
     pipeline.source = opened_again(pipeline.source, past)
+    if alerts is not None:
+        pipeline.alerts = parse_options({"alerts": alerts}).alerts
     if skipped:
         graph, handles = connect(pipeline, _logged(folder))
     else:
@@ -184,7 +189,8 @@ def start_replay(
     """Start a run on the frames of a run that was, with its graph or another.
 
     A live run is replayed from its raw log, a recording from its source. With its own
-    graph the changes of parameters are repeated, each at its frame. Sinks are not.
+    graph the changes of parameters are repeated, each at its frame. Sinks and alerts
+    are not.
 
     Parameters
     ----------
@@ -220,6 +226,7 @@ def start_replay(
             "executor": dict(chosen) if isinstance(chosen, Mapping) else chosen,
             "log": log,
             "sinks": [],
+            "alerts": None,
             # a frame that stopped the run has no row: it is no difference
             "on_error": "record",
         }

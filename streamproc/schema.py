@@ -81,6 +81,7 @@ _DESCRIPTIONS = {
     "limits": "Bounds on memory in flight, and the disk space left alone.",
     "adjustable": "Parameters that may be changed while the run goes on.",
     "sinks": "Observers: what takes the committed frames.",
+    "alerts": "Rules that watch the run, and who is told when one is broken.",
     "recorded": "Written by the engine, and ignored when run again.",
 }
 

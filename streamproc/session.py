@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from .alerts import KIND as ALERT
+from .alerts import Alerts, Facts
 from .control import ControlPort
 from .errors import (
     ConfigError,
@@ -17,6 +19,7 @@ from .errors import (
     StoreError,
     StreamprocError,
     one_line,
+    plain_text,
 )
 from .execution.budget import Budget
 from .execution.committer import Committer
@@ -46,6 +49,8 @@ _IN_FLIGHT = 128
 _PATIENCE = 20.0
 #: Errors of one kind that log.jsonl gets in full.
 _LOGGED = 20
+#: Characters of a note at most.
+_MARK = 1000
 #: Rest between commits, in durations of a commit: live frames should not wait.
 _REST_LIVE, _REST_RECORDED = 2.0, 25.0
 #: Seconds that they rest at most; with a deadline, the share of it.
@@ -70,6 +75,7 @@ class Run:
         self._reason: str | None = None
         self._ended: Literal["drain", "stop", "interrupt"] | None = None
         self._outbox: Outbox | None = None
+        self._alerts: Alerts | None = None
         self._port: ControlPort | None = None
         self._undelivered = False
         self._listener_errors = self._frame_errors = 0
@@ -235,6 +241,36 @@ class Run:
         self._storage.say("set", said, frame)
         return frame
 
+    def mark(self, text: str) -> int | None:
+        """Note something about this moment: a row of ``events``, kind ``mark``.
+
+        Parameters
+        ----------
+        text
+            What there is to say, 1 to 1000 characters.
+
+        Returns
+        -------
+        int or None
+            The frame it is noted at: the last one admitted; None before the first.
+
+        Raises
+        ------
+        ConfigError
+            There is nothing to say, or too much, or the run has ended.
+        StoreError
+            It cannot be recorded.
+        """
+        said = plain_text(" ".join(text.split())) if isinstance(text, str) else ""
+        if not 0 < len(said) <= _MARK:
+            raise ConfigError(f"a mark needs a text of 1 to {_MARK} characters")
+        if not self.is_alive:
+            raise ConfigError(f"the run in {self.path} has ended; nothing can be noted")
+        frame = self._newest
+        self._storage.ledger.event("mark", said, frame=frame)
+        self.folder.log("mark", said, frame=frame)
+        return frame
+
     def _set_for(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Change a parameter for somebody at the control port."""
         step, name = request.get("step"), request.get("parameter")
@@ -275,6 +311,7 @@ class Run:
             "drain": does(self.drain),
             "stop": does(self.stop),
             "set": self._set_for,
+            "mark": lambda request: {"frame": self.mark(request.get("text", ""))},
         }
 
     # --- how it is put together -------------------------------------------------
@@ -293,6 +330,7 @@ class Run:
         )
         storage.repair(resumed)
         storage.warm(plan)
+        self._alerts = self._watch(plan.main_table)
         budget = self._budget = Budget(
             options.limits.memory // 4,
             max([_IN_FLIGHT, *(2 * w.every for w in plan.windows)]),
@@ -324,6 +362,7 @@ class Run:
             known_summary=storage.last_summary(),
             failed=self._frame_failed,
             committed=self._observers.wake,
+            counted=self._alerts.count if self._alerts is not None else None,
             has_log=job.is_logged,
             again=self._again,
             first=storage.first,
@@ -358,7 +397,51 @@ class Run:
         self.folder.log("start", f"{said} at frame {storage.first}")
         storage.begin(plan)
         self._observers.start()
+        if self._alerts is not None:
+            self._alerts.start()
         self._port = ControlPort(self.folder.control, self._commands())
+
+    def _watch(self, table: str) -> Alerts | None:
+        """Return what watches the run, if anything is to be watched."""
+        config = self.job.options.alerts
+        if config is None:
+            return None
+        for name in config.drop:
+            self._storage.check_column(name)
+
+        def say(kind: str, message: str, level: str) -> None:
+            if self.owns_folder:
+                self._storage.say(kind, message, self._newest, level)
+
+        return Alerts(
+            config,
+            table,
+            facts=self._facts,
+            say=say,
+            run=self.path.name,
+            earlier=self._storage.said(ALERT),
+        )
+
+    def _facts(self) -> Facts:
+        """Return how the run stands, for the rules of ``alerts``."""
+        counters, storage = self.metrics.counters, self._storage
+        admitted = self._admitted
+        settled = counters.done + counters.failed + counters.skipped
+        return Facts(
+            now=time.monotonic(),
+            admitted=admitted,
+            lost=counters.lost,
+            failed=counters.failed,
+            pending=max(0, admitted - settled),
+            behind=self._engine.behind,
+            free=storage.space.left(),
+            is_taking=storage.is_taking and self._ended is None,
+        )
+
+    @property
+    def _newest(self) -> int | None:
+        """The last frame that was admitted; None where there is none yet."""
+        return self._admitted - 1 if self._admitted else None
 
     @property
     def _admitted(self) -> int:
@@ -450,6 +533,9 @@ class Run:
                 self._record_end()
         finally:
             self._observers.close()  # where the store could not be closed
+            if self._alerts is not None:
+                failure = self._engine.failure
+                self._alerts.close(None if failure is None else one_line(failure))
             with contextlib.suppress(Exception):
                 storage.ledger.close()
             with contextlib.suppress(Exception):  # an unplugged camera, say
@@ -544,6 +630,8 @@ class Run:
             self._port.close()
         if self._outbox is not None:
             self._outbox.close()
+        if self._alerts is not None:
+            self._alerts.give_up()
         self._lock.release()
 
 

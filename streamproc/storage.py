@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FrameError, StreamprocError
+from .errors import ConfigError, FrameError, StreamprocError, nearest
 from .execution.admission import Admission, Logged, Recording
 from .execution.admission import Sequence as InOrder
 from .execution.live import Live
@@ -127,6 +127,13 @@ class Storage:
             return state
         return "interrupted" if self._before in ("running", "paused") else self._before
 
+    @property
+    def is_taking(self) -> bool:
+        """Whether more frames are to come from a camera."""
+        if self._live is not None:
+            return self._live.is_taking
+        return self._job.info.live and not self.again
+
     def admitted(self, counted: int) -> int:
         """Return how many frames are admitted: the journal may be ahead."""
         return max(counted, self.log.admitted) if self.log else counted
@@ -239,6 +246,17 @@ class Storage:
         for output in plan.tables:
             if output.step in values:
                 self.ledger.table(output.name, sql_types(as_table(values[output.step])))
+
+    def check_column(self, name: str) -> None:
+        """Refuse ``table.column`` where the table is known, and has no such column."""
+        table, _, column = name.partition(".")
+        sql = 'SELECT "column" FROM columns WHERE "table"=?'
+        known = [row[0] for row in self.ledger.query(sql, (table,))]
+        if known and column not in known:
+            raise ConfigError(
+                f"alerts.drop.{name}: table {table!r} has no column {column!r}"
+                f"{nearest(column, known)}"
+            )
 
     def begin(self, plan: Plan) -> None:
         """Record that the run is on; a run that does nothing loses no earlier words."""
@@ -412,6 +430,11 @@ class Storage:
         with contextlib.suppress(StreamprocError):
             self.ledger.event(kind, message, frame=frame, level=level)
         self._folder.log(kind, message)
+
+    def said(self, kind: str) -> list[tuple[str, str]]:
+        """Return the messages of a kind and their levels, the first one first."""
+        sql = "SELECT message, level FROM events WHERE kind=? ORDER BY rowid"
+        return self.ledger.query(sql, (kind,))
 
     def _note(self, notice: Notice) -> None:
         """Record what the source says, beside the frame that comes next."""

@@ -73,6 +73,10 @@ GOOD = [
     "adjustable: [smooth.sigma]",
     "sinks: [{parquet: {tables: [cells]}}]",
     "sinks: [parquet]",
+    "alerts: {no_objects: 100, loss_rate: 0.01, failed: 5, lag_frames: 9, stalled: 3}",
+    "alerts: {lag_seconds: 2.5, disk_hours: 12, drop: {cells.area: 0.3}}",
+    "alerts: {failed: 1, webhook: 'https://example.org/x', command: [mail, me]}",
+    "alerts: null",
     "recorded: {identity: anything}",
 ]
 BAD = [
@@ -115,6 +119,13 @@ BAD = [
     "sinks: [{parkett: {}}]",
     "sinks: [{parquet: {table: cells}}]",
     "sinks: parquet",
+    "alerts: [no_objects]",
+    "alerts: {no_objects: 0}",
+    "alerts: {loss_rate: 1}",
+    "alerts: {drop: {cells.area: 2}}",
+    "alerts: {webhook: example.org}",
+    "alerts: {command: mail}",
+    "alerts: {clear_after: -1}",
     "sorce: movie.tif",
 ]
 

@@ -49,6 +49,20 @@ KEYS = {
     "limits.disk_reserve": "Disk space that is left alone; a run stops before it.",
     "adjustable": "What may be set during a run: a list of `step.parameter`.",
     "sinks": "[Sinks](sinks.md) that follow the run: a list.",
+    "alerts": "[Rules](../../howto/alerts.md) that watch the run, and who is told.",
+    "alerts.no_objects": "Frames in a row without an object.",
+    "alerts.loss_rate": "Share of the last minute's frames that may be lost.",
+    "alerts.failed": "Frames that fail within a minute.",
+    "alerts.lag_frames": "Frames that may wait for their results.",
+    "alerts.lag_seconds": "Seconds that results may come late.",
+    "alerts.disk_hours": "Hours until the disk is full, at the speed of the last ten "
+    "minutes.",
+    "alerts.stalled": "Seconds without a frame of a live source.",
+    "alerts.drop": "Share that a saved `table.column` may fall below its best: a "
+    "mapping.",
+    "alerts.clear_after": "Seconds that a rule must hold again until it is cleared.",
+    "alerts.webhook": "Address that each alert is posted to, as JSON.",
+    "alerts.command": "Program with its arguments, a list; it reads the message.",
     "recorded": "Written by the engine into `RUN/pipeline.yaml`, and ignored when that "
     "file is run.",
 }
@@ -317,7 +331,7 @@ def choices(annotation: Any) -> str:
     if annotation is type(None):
         return "`null`"
     found = dict.fromkeys(choices(a) for a in typing.get_args(annotation))
-    return " or ".join(found)
+    return " or ".join(filter(None, found))
 
 
 def yaml_of(value: object) -> str:

@@ -191,8 +191,14 @@ def _resume(
     if expected is not None:
         _same_pipeline(path, expected)
     found = read_status(path)
+    alerts = expected.alerts if expected is not None else None
     going = go_on(
-        path, skipped=skipped, force_environment=force_environment, wait=False
+        path,
+        skipped=skipped,
+        force_environment=force_environment,
+        # they are no part of what is computed: a file may have others by now
+        alerts=None if alerts is None else alerts.model_dump(),
+        wait=False,
     )
     assert isinstance(going, Run)
     note(f"going on with {path}, {found['done'] + found['failed']} frames are in it")

@@ -51,12 +51,12 @@ class Committer:
     """One thread's work: the order below is what survives a loss of power.
 
     Chunks of the whole group, all arrays → one sync per file → index blocks → one
-    SQLite transaction → ``committed`` is called → streams. ``release_log`` is told up
-    to which frame the raw log is no longer needed. ``guard`` is called before anything
-    is written; it raises where the run folder is no longer ours. ``has_log`` says that
-    the run has a raw log of its own, ``again`` that it is a later pass, whose frames
-    may have a row, ``first`` where it begins. ``raw`` encodes what is kept of a frame
-    that failed.
+    SQLite transaction → ``committed`` is called → streams. ``counted`` is told which
+    frames they were, ``release_log`` up to which the raw log is no longer needed.
+    ``guard`` is called before anything is written; it raises where the run folder is no
+    longer ours. ``has_log`` says that the run has a raw log of its own, ``again`` that
+    it is a later pass, whose frames may have a row, ``first`` where it begins. ``raw``
+    encodes what is kept of a frame that failed.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Committer:
         guard: Callable[[], None] | None = None,
         known_summary: Sequence[tuple[Any, ...]] = (),
         committed: Callable[[], None] | None = None,
+        counted: Callable[[Sequence["Entry"]], None] | None = None,
         has_log: bool = False,
         again: bool = False,
         first: int = 0,
@@ -91,6 +92,7 @@ class Committer:
         self._admitted = admitted
         self._failed = failed
         self._committed = committed
+        self._counted = counted
         self._guard = guard
         self._has_log = has_log
         self._again = again
@@ -104,8 +106,7 @@ class Committer:
         #: seconds of the last transaction
         self._transaction = 0.0
         self._tables: dict[str, tuple[str, ...]] = {}
-        measures = {s.name for s in plan.steps if s.operator == "measure"}
-        self._main_table = next((o.name for o in plan.tables if o.step in measures), "")
+        self._main_table = plan.main_table
         self._seen_windows: dict[str, str] = {}
         self._ordered = [
             step.name for segment in plan.segments for step in segment.ordered
@@ -331,6 +332,8 @@ class Committer:
     def _tell(self, entries: Sequence["Entry"]) -> None:
         if self._committed is not None:
             self._committed()
+        if self._counted is not None:
+            self._counted(entries)
         if self._outbox is None:
             return
         for entry in entries:

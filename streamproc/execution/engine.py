@@ -413,6 +413,12 @@ class Engine:
         """Whether the source ran to its end and every frame is committed."""
         return self._admission.exhausted and self._next_commit == self._fed
 
+    @property
+    def behind(self) -> float:
+        """Seconds since the frame that is committed next was admitted (any thread)."""
+        entry = self._entries.get(self._next_commit)
+        return 0.0 if entry is None else time.perf_counter() - entry.ref.clock
+
     def pause(self) -> None:
         """Take no further frame into work; those in work are finished (any thread)."""
         self._going.clear()

@@ -80,6 +80,8 @@ class Live:
         self._waiting = Waiting(max(2, most), on_full)
         self._handover = Handover(log, memory)
         self._stopped = self._source_ended = False
+        #: whether more frames are to come from the camera
+        self.is_taking = True
         self._error: BaseException | None = None
         #: held while a group is written; for good once nothing more may be
         self._writing = threading.Lock()
@@ -150,7 +152,7 @@ class Live:
         except BaseException as error:  # raised by `frames`, after the frames before it
             self._error = error
         finally:
-            self._source_ended = ended
+            self._source_ended, self.is_taking = ended, False
             self._waiting.end()
 
     def _append(self) -> None:

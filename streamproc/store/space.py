@@ -14,6 +14,16 @@ class Space:
     folder: Path
     reserve: int
 
+    def left(self) -> int:
+        """Return how many bytes there are until the reserve.
+
+        Raises
+        ------
+        OSError
+            The folder is gone.
+        """
+        return max(0, shutil.disk_usage(self.folder).free - self.reserve)
+
     def check(self, wanted: int = 0) -> None:
         """Look whether ``wanted`` more bytes leave the reserve; costs a system call.
 
