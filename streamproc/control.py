@@ -1,9 +1,10 @@
 """The control port of a run: loopback TCP, one JSON object per line, with a token.
 
 A request is ``{"token": …, "command": …}``, the commands are ``status``, ``pause``,
-``resume``, ``drain``, ``stop`` and ``set`` (with ``step``, ``parameter`` and
-``value``). A reply is ``{"ok": true, …}`` or ``{"ok": false, "error": one line}``.
-Address and token are in ``RUN/run.json``, which only its owner may read.
+``resume``, ``drain``, ``stop``, ``set`` (with ``step``, ``parameter`` and ``value``)
+and ``mark`` (with ``text``). A reply is ``{"ok": true, …}`` or
+``{"ok": false, "error": one line}``. Address and token are in ``RUN/run.json``, which
+only its owner may read.
 """
 
 import hmac
@@ -151,7 +152,7 @@ def _refused(error: str) -> Mapping[str, Any]:
 
 
 class Control:
-    """A run of another process: pause it, resume it, drain it, set its parameters.
+    """A run of another process: pause it, drain it, set its parameters, note something.
 
     The same verbs as those of `Run`, through the control port of the run.
     """
@@ -194,6 +195,17 @@ class Control:
         """
         reply = self._ask("set", step=step, parameter=parameter, value=value)
         return int(reply["frame"])
+
+    def mark(self, text: str) -> int | None:
+        """Note something about this moment in ``events``; return the frame it is at.
+
+        Raises
+        ------
+        ConfigError
+            There is nothing to say, or too much.
+        """
+        frame = self._ask("mark", text=text)["frame"]
+        return None if frame is None else int(frame)
 
     def _ask(self, command: str, **more: object) -> dict[str, Any]:
         host, port, token = _announced(self._folder)

@@ -267,6 +267,33 @@ def test_set_between_two_frames(run: sp.Run) -> None:
     assert "needs a value" in request(run, "set", step="a", parameter="b")["error"]
 
 
+def test_a_mark_is_at_the_frame_of_its_moment(run: sp.Run, command: Command) -> None:
+    wait_for(run, 5)
+    attached = sp.attach(run.path)
+    first = attached.mark("  the light\nflickers ")
+    assert first is not None
+    assert first >= 4
+    code, _, said = command("control", str(run.path), "mark", "lid open")
+    assert (code, said) == (0, f"streamproc: noted at frame {said.split()[-1]}\n")
+    last = run.mark("µ £ ☃")
+    for nothing in ("", " \n", "x" * 1001, 3, None):
+        with pytest.raises(sp.ConfigError, match="a mark needs a text of 1 to 1000"):
+            attached.mark(nothing)  # type: ignore[arg-type]
+    run.drain()
+    run.wait()
+    events = sp.load(run.path).events
+    marks = events[events.kind == "mark"]
+    assert marks.message.tolist() == ["the light flickers", "lid open", "µ £ ☃"]
+    assert marks.frame.tolist() == [first, int(said.split()[-1]), last]
+    with pytest.raises(sp.ConfigError, match="has ended; nothing can be noted"):
+        run.mark("too late")
+    with pytest.raises(sp.RunFolderError, match="is not on"):
+        attached.mark("too late")
+    code, _, said = command("control", str(run.path), "mark", "too late")
+    assert code == 2
+    assert said.count("\n") == 1
+
+
 def test_nothing_is_adjustable_from_outside_unless_listed(tmp_path: Path) -> None:
     smooth = simulated(None, live=True).gaussian(sigma=1, name="smooth")
     run = sp.start({"m": smooth.threshold()}, tmp_path / "run")
@@ -398,6 +425,7 @@ def test_from_the_shell_and_killed_in_a_pause(tmp_path: Path) -> None:
         (["nope", "pause"], "no run folder 'nope'"),
         (["run", "set"], "set needs what to set, such as smooth.sigma=2"),
         (["run", "pause", "a.b=1"], "set needs what to set"),
+        (["run", "mark"], "mark needs a text"),
         (["run", "set", "smooth"], "got 'smooth'; write it as step.parameter=value"),
         (["run", "set", "smooth=3"], "write it as step.parameter=value"),
         (["run", "set", "smooth.sigma=[1"], "smooth.sigma: '[1' is not a YAML value"),

@@ -1,4 +1,4 @@
-"""``streamproc control``: pause, resume, drain, stop or set what goes on elsewhere."""
+"""``streamproc control``: pause, drain, stop, set or mark what goes on elsewhere."""
 
 import json
 from enum import StrEnum
@@ -18,29 +18,34 @@ class Verb(StrEnum):
     drain = "drain"
     stop = "stop"
     set = "set"
+    mark = "mark"
 
 
 def control(
     path: RunArgument,
     verb: Annotated[Verb, typer.Argument(help="What to do.")],
-    setting: Annotated[
+    more: Annotated[
         str | None,
-        typer.Argument(metavar="STEP.PARAMETER=VALUE", help="With set."),
+        typer.Argument(metavar="MORE", help="Set STEP.PARAMETER=VALUE; mark TEXT."),
     ] = None,
 ) -> int:
-    """Pause, resume, drain or stop a run that goes on, or set a parameter of it."""
+    """Pause, resume, drain or stop a run, set a parameter of it, or mark a moment."""
     from ..control import attach
 
-    if (verb is Verb.set) != (setting is not None):
+    if (verb in (Verb.set, Verb.mark)) != (more is not None):
         raise ConfigError(
-            "set needs what to set, such as smooth.sigma=2; the others take nothing"
+            "set needs what to set, such as smooth.sigma=2, and mark needs a text; the "
+            "others take nothing"
         )
     run = attach(path)
-    if setting is None:
+    if more is None:
         getattr(run, verb.value)()
         note(f"{path}: {verb.value} is under way")
         return OK
-    step, parameter, value = _setting(setting)
+    if verb is Verb.mark:
+        note(f"noted at frame {run.mark(more)}")
+        return OK
+    step, parameter, value = _setting(more)
     frame = run.set(step, parameter, value)
     note(f"{step}.{parameter} is {json.dumps(value)} from frame {frame} on")
     return OK
