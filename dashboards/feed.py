@@ -75,7 +75,8 @@ class Feed:
         self.counts = Counts()
         self._last_frame = -1
         self._counted_at = -_RECOUNT
-        self._journal_read = 0
+        self._journal_read = self._told_upto = 0
+        self._raised: dict[str, dict[str, Any]] = {}
         self._values: dict[str, str] = {}
         self._db: sqlite3.Connection | None = None
         self._field_um: float | None = None
@@ -147,6 +148,21 @@ class Feed:
         names = ("time", "frame", "level", "kind", "message")
         sql = f"SELECT {', '.join(names)} FROM events ORDER BY rowid DESC LIMIT ?"
         return [dict(zip(names, row, strict=True)) for row in self._query(sql, (most,))]
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return what is raised and not cleared, the newest first."""
+        sql = (
+            "SELECT rowid, time, frame, level, message FROM events "
+            "WHERE kind='alert' AND rowid>? ORDER BY rowid"
+        )
+        for row, when, frame, level, message in self._query(sql, (self._told_upto,)):
+            rule, _, text = message.partition(": ")
+            self._raised.pop(rule, None)
+            if level == "warning":
+                found = {"rule": rule, "text": text, "time": when, "frame": frame}
+                self._raised[rule] = found
+            self._told_upto = row
+        return list(self._raised.values())[::-1]
 
     def written(self) -> int:
         """Return how many bytes were saved so far."""

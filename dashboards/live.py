@@ -163,6 +163,7 @@ class Hub:
             "parameters": feed.parameters(),
             "adjustable": list(feed.adjustable),
             "events": feed.events(30),
+            "alerts": feed.alerts(),
             "no_picture": reason,
             "field_um": feed.field_um(),
             "now": time.time(),
@@ -185,7 +186,10 @@ class Hub:
                 value = request.get("value")
                 frame = Control(self.folder.path).set(step, name, value)
                 return {"type": "done", "set": request["set"], "frame": frame}
-            raise ConfigError("a viewer may ask to do, to set, or to show")
+            if "mark" in request:
+                at = Control(self.folder.path).mark(request["mark"])
+                return {"type": "done", "mark": request["mark"], "frame": at}
+            raise ConfigError("a viewer may ask to do, to set, to mark, or to show")
         except StreamprocError as error:
             return {"type": "error", "message": one_line(error)}
 

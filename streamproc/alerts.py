@@ -151,7 +151,7 @@ class Rules:
         if config.lag_frames is not None and facts.pending > config.lag_frames:
             wrong["lag_frames"] = f"{facts.pending:,} frames wait for their results"
         if config.lag_seconds is not None and facts.behind > config.lag_seconds:
-            wrong["lag_seconds"] = f"results come {facts.behind:.0f} s late"
+            wrong["lag_seconds"] = f"results come {facts.behind:.1f} s late"
         hours = self._hours()
         if hours is not None and hours < (config.disk_hours or 0):
             wrong["disk_hours"] = (

@@ -78,7 +78,7 @@ def course(given: Mapping[str, Any], *looks: Mapping[str, Any]) -> list[str]:
             {"lag_seconds": 30},
             {"behind": 29.0},
             {"behind": 31.0},
-            "lag_seconds: results come 31 s late",
+            "lag_seconds: results come 31.0 s late",
         ),
         (
             {"disk_hours": 2},

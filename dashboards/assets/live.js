@@ -24,10 +24,10 @@
   const labels = $("labels").getContext("2d");
   let socket, pixels, words, shown = null, overlay = "outline";
   let state = "", taken = 0, skew = 0, adjusting = null, retry = 500;
-  // what tests and curious people look at
-  window.streamproc = { drawn: 0, frame: -1, told: null, errors: [] };
-
   const send = (request) => { if (socket && socket.readyState === 1) socket.send(JSON.stringify(request)); };
+  // what tests, curious people and the other scripts look at; these are told the event
+  // "told", and may add to what keys do
+  window.streamproc = { drawn: 0, frame: -1, told: null, errors: [], send, keys: {} };
   const number = (value, digits = 0) =>
     value === null || value === undefined ? "–"
       : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -248,12 +248,13 @@
   }
   for (const button of VIEWS) button.onclick = () => view(button.id.slice(5));
   $("theme").onclick = theme;
+  Object.assign(window.streamproc.keys, { " ": pause, t: theme, S: stop });
   addEventListener("keydown", (event) => {
     const tag = event.target.tagName;
-    if (event.ctrlKey || event.metaKey || event.altKey || $("sure").open || /INPUT|SELECT|TEXTAREA/.test(tag)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || /INPUT|SELECT|TEXTAREA/.test(tag)) return;
     if (tag === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
-    const chosen = [...VIEWS].find((button) => button.getAttribute("aria-keyshortcuts") === event.key);
-    const does = chosen ? () => chosen.click() : { " ": pause, t: theme, S: stop }[event.key];
+const chosen = [...VIEWS].find((button) => button.getAttribute("aria-keyshortcuts") === event.key);
+    const does = chosen ? () => chosen.click() : window.streamproc.keys[event.key];
     if (does) { event.preventDefault(); does(); }
   });
   setInterval(() => {

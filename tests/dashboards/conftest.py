@@ -9,7 +9,8 @@ import pytest
 
 import streamproc as sp
 
-#: Cells that move, at a rate that a loaded machine keeps; sigma may be changed.
+#: Cells that move, at a rate that a loaded machine keeps; sigma may be changed, and a
+#: pause raises an alert.
 LIVE = """\
 source: {simulation: {frames: 100000, shape: [128, 160], fps: 10, live: true}}
 graph:
@@ -19,6 +20,7 @@ graph:
   cells:  {measure: {intensity: source}}
 save: [source, nuclei, cells]
 adjustable: [smooth.sigma]
+alerts: {lag_frames: 15, clear_after: 1}
 """
 
 Begin = Callable[..., subprocess.Popen[str]]

@@ -114,6 +114,49 @@ def test_a_parameter_is_set_for_everyone(opened: Open, live_run: Path) -> None:
     assert "sigma" in one.locator("#said").inner_text()
 
 
+def test_an_alert_is_shown_to_all_until_the_rule_holds(
+    opened: Open, live_run: Path
+) -> None:
+    one, other = opened(), opened(1024, 768)
+    one.keyboard.press("Space")
+    for window in (one, other):
+        window.wait_for_selector("#alerts:visible")
+        said = window.locator("#alerts").inner_text()
+        assert "Behind: " in said
+        assert "wait for their results" in said
+        assert_nothing_overlaps(window)
+    assert one.locator("#alerts").get_attribute("aria-live") == "assertive"
+    one.get_by_role("button", name="Dismiss").click()
+    one.wait_for_selector("#alerts", state="hidden")
+    one.reload()  # who has seen it has seen it
+    one.wait_for_function("streamproc.drawn > 0 && streamproc.told")
+    assert one.locator("#alerts").is_hidden()
+    assert other.locator("#alerts").is_visible()
+    one.keyboard.press("Space")
+    other.wait_for_selector("#alerts", state="hidden")
+    events = sp.load(live_run).events
+    told = events[events["kind"] == "alert"]
+    assert list(told["level"])[-2:] == ["warning", "info"]
+    assert list(told["message"])[-1].startswith("lag_frames: cleared")
+
+
+def test_a_moment_is_marked_for_everyone(opened: Open, live_run: Path) -> None:
+    one, other = opened(), opened()
+    one.keyboard.press("m")
+    one.keyboard.type("2 µl <b>dye</b> 1 m")
+    one.keyboard.press("Enter")
+    for window in (one, other):
+        window.wait_for_selector("#marked:visible")
+        assert window.locator("#marked").inner_text().endswith("2 µl <b>dye</b> 1 m")
+    events = sp.load(live_run).events
+    (mark,) = events[events["kind"] == "mark"].to_dict("records")
+    assert mark["message"] == "2 µl <b>dye</b> 1 m"
+    assert f"Frame {int(mark['frame']):,}:" in one.locator("#marked").inner_text()
+    one.get_by_role("button", name="Mark").click()
+    one.keyboard.press("Escape")  # nothing is noted
+    assert one.locator("#note").is_hidden()
+
+
 @pytest.mark.parametrize("size", [(1366, 768), (1920, 1080), (820, 1180)])
 @pytest.mark.parametrize("view", ["operator", "engineer"])
 def test_nothing_overlaps_or_is_cut_off(
@@ -122,13 +165,19 @@ def test_nothing_overlaps_or_is_cut_off(
     window = opened(*size)
     window.keyboard.press("1" if view == "operator" else "2")
     window.wait_for_selector(f"html[data-view={view}]")
+    assert_nothing_overlaps(window)
+
+
+def assert_nothing_overlaps(window: Any) -> None:
+    """Fail where parts of the page lie upon each other, or beyond its edge."""
+    wide = window.viewport_size["width"]
     boxes = window.evaluate(BOXES)
-    assert boxes["wide"] <= size[0]
+    assert boxes["wide"] <= wide
     for name, (left, top, right, bottom) in boxes["parts"].items():
         assert right - left > 20, name
         assert bottom - top > 20, name
         assert left >= 0, name
-        assert right <= size[0] + 1, name
+        assert right <= wide + 1, name
     parts = list(boxes["parts"].items())
     for i, (name, a) in enumerate(parts):
         for other, b in parts[i + 1 :]:
@@ -139,7 +188,7 @@ def test_nothing_overlaps_or_is_cut_off(
 #: Where the parts of the page lie: left, top, right, bottom.
 BOXES = """(() => {
   const parts = {};
-  const names = "header, .stage, .under, .tile, figure, .panel";
+  const names = "header, #alerts, .stage, .under, .tile, figure, .panel";
   document.querySelectorAll(names).forEach((part, i) => {
     const box = part.getBoundingClientRect();
     const place = [box.left, box.top, box.right, box.bottom];
@@ -158,6 +207,7 @@ def test_drain_ends_the_run(opened: Open, live_run: Path) -> None:
     assert (status["state"], status["pending"]) == ("stopped", 0)
     assert window.locator("#state-text").inner_text() == "Stopped"
     assert window.locator("#pause").is_disabled()
+    assert window.locator("#mark").is_hidden()
     # the past can still be looked at
     window.locator("#past").fill("3")
     window.wait_for_function("streamproc.frame === 3")

@@ -1,6 +1,8 @@
 """What the page is told is what the ledger has."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,28 @@ def test_series_are_the_summary(run: Path) -> None:
     cells = sp.load(run).table("cells", newest)
     assert feed.areas(newest) == list(cells["area"])
     assert feed.parameters()["gaussian.sigma"] == 1
+    feed.close()
+
+
+def test_what_is_raised_and_not_cleared_is_told(tmp_path: Path) -> None:
+    raw = sp.open({"simulation": {"frames": 2, "shape": [32, 32], "live": False}})
+    path = tmp_path / "run"
+    feed = Feed(RunFolder(sp.run({"mask": raw.threshold()}, path).path))
+    assert feed.alerts() == []
+    with closing(sqlite3.connect(path / "run.sqlite")) as db:
+
+        def event(level: str, message: str) -> None:
+            values = (5.0, 7, level, "alert", message)
+            db.execute("INSERT INTO events VALUES (?,?,?,?,?)", values)
+            db.commit()
+
+        event("warning", "stalled: no frame for 9 s")
+        event("warning", "failed: 3: three")
+        found = [(alert["rule"], alert["text"]) for alert in feed.alerts()]
+        assert found == [("failed", "3: three"), ("stalled", "no frame for 9 s")]
+        event("info", "stalled: cleared")
+        assert [alert["rule"] for alert in feed.alerts()] == ["failed"]
+        assert [alert["rule"] for alert in feed.alerts()] == ["failed"]
     feed.close()
 
 

@@ -103,7 +103,19 @@ def test_controls_reach_the_run(page: str, live_run: Path) -> None:
         assert "mask.offset is not adjustable" in refused["message"]
         while (await told(connection, "stats"))["parameters"]["smooth.sigma"] != 2.5:
             pass
+        await connection.write_message('{"mark": "lid open"}')
+        noted = await told(connection, "done")
+        while (event := await newest(connection))["kind"] != "mark":
+            pass
+        assert event["message"] == noted["mark"] == "lid open"
+        assert event["frame"] == noted["frame"]
+        await connection.write_message('{"mark": ""}')
+        assert "a mark needs a text" in (await told(connection, "error"))["message"]
         return frame
+
+    async def newest(connection: WebSocketClientConnection) -> dict[str, Any]:
+        events: list[dict[str, Any]] = (await told(connection, "stats"))["events"]
+        return next(e for e in events if e["kind"] != "alert")
 
     frame = talk(page, steer)
     parameters = sp.load(live_run).parameters
@@ -185,6 +197,18 @@ def test_bad_input_is_one_line(tmp_path: Path, begin: Begin) -> None:
         port = taken.getsockname()[1]
         text = said(str(tmp_path / "run"), "--port", str(port))
     assert f"port {port} is taken; the next free one is {port + 1}" in text
+
+
+def test_nothing_is_noted_in_a_run_that_has_ended(begin: Begin, tmp_path: Path) -> None:
+    raw = sp.open({"simulation": {"frames": 2, "shape": [32, 32], "live": False}})
+    run = sp.run({"mask": raw.threshold()}, tmp_path / "run").path
+
+    async def mark(connection: WebSocketClientConnection) -> str:
+        await connection.write_message('{"mark": "too late"}')
+        return str((await told(connection, "error"))["message"])
+
+    assert "is not on" in talk(serving(begin("dashboard", str(run))), mark)
+    assert not len(sp.load(run).events)
 
 
 def test_there_is_nothing_beside_the_page(page: str) -> None:
