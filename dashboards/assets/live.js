@@ -253,7 +253,7 @@
     const tag = event.target.tagName;
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || /INPUT|SELECT|TEXTAREA/.test(tag)) return;
     if (tag === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
-const chosen = [...VIEWS].find((button) => button.getAttribute("aria-keyshortcuts") === event.key);
+    const chosen = [...VIEWS].find((button) => button.getAttribute("aria-keyshortcuts") === event.key);
     const does = chosen ? () => chosen.click() : window.streamproc.keys[event.key];
     if (does) { event.preventDefault(); does(); }
   });
