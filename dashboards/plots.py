@@ -41,13 +41,19 @@ PLOTS: dict[str, Sequence[tuple[str, str]]] = {
 }
 
 
-def plots(folder: RunFolder, template: str) -> Callable[[Document], None]:
-    """Return what fills a viewer's document with the plots of a run."""
+def plots(
+    folder: Callable[[str], RunFolder], template: str
+) -> Callable[[Document], None]:
+    """Return what fills a viewer's document with the plots of its run."""
     # as Bokeh does it with a text, for every page anew
     page = get_env().from_string("{% extends base %}\n" + template)
 
     def fill(document: Document) -> None:
-        feed = Feed(folder)
+        # signed by us: the run that the page is of, and who looks
+        context: Any = document.session_context
+        asked: dict[str, Any] = context.token_payload
+        run = folder(asked["run"])
+        feed = Feed(run)
         source = ColumnDataSource({name: np.zeros(0) for name in SERIES})
         last = 0.0
 
@@ -77,9 +83,11 @@ def plots(folder: RunFolder, template: str) -> Callable[[Document], None]:
         look()
         document.add_periodic_callback(look, LOOK)
         document.on_session_destroyed(lambda _: feed.close())
-        document.title = f"{folder.path.name} – streamproc"
+        document.title = f"{run.path.name} – streamproc"
         document.template = page
-        document.template_variables["run"] = folder.path.name
+        document.template_variables.update(
+            run=run.path.name, role=asked["role"], several=asked["several"]
+        )
 
     return fill
 

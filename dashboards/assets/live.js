@@ -100,13 +100,15 @@
   function become(next) {
     if (next === state) return;
     state = next;
+    dispatchEvent(new CustomEvent("streamproc-state", { detail: next }));
     $("state").className = `state ${next}`;
     $("state-text").textContent = WORDS[next] || next;
     $("state-icon").setAttribute("d", ICONS[next] || ICONS.lost);
     const going = next === "running" || next === "paused";
+    const controls = root.dataset.role === "operator";
     $("veil").hidden = next === "running" || next === "finished";
     $("veil").firstElementChild.textContent = WORDS[next] || next;
-    for (const id of ["pause", "drain", "stop"]) $(id).disabled = !going;
+    for (const id of ["pause", "drain", "stop"]) $(id).disabled = !(going && controls);
     $("pause").firstChild.textContent = next === "paused" ? "Resume " : "Pause ";
   }
 
@@ -152,8 +154,9 @@
         const line = document.createElement("label"), input = document.createElement("input");
         line.append(name, input);
         input.dataset.name = name;
-        input.disabled = !told.adjustable.includes(name);
-        input.title = input.disabled ? "not listed under adjustable" : "from the next frame on, for everyone";
+        input.disabled = !told.adjustable.includes(name) || root.dataset.role !== "operator";
+        input.title = !told.adjustable.includes(name) ? "not listed under adjustable"
+          : input.disabled ? "needs the operator’s token" : "from the next frame on, for everyone";
         input.onfocus = () => { adjusting = name; };
         input.onblur = () => { adjusting = null; };
         input.onchange = () => {
@@ -181,7 +184,10 @@
   }
 
   function connect() {
-    socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+    const at = new URL("live", location.href);
+    at.protocol = location.protocol === "https:" ? "wss" : "ws";
+    at.search = at.hash = "";
+    socket = new WebSocket(at);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => { retry = 500; };
     socket.onmessage = ({ data }) => {

@@ -35,6 +35,24 @@ Settings = Annotated[
         "--set", metavar="PATH=VALUE", help="Such as graph.smooth.gaussian.sigma=3."
     ),
 ]
+Port = Annotated[
+    int,
+    typer.Option(
+        min=0, max=65535, help="Of the page; default: the first free from 5006."
+    ),
+]
+Address = Annotated[
+    str, typer.Option(help="Of the page; any other than this needs --token-file.")
+]
+#: Who is on another machine does not reach it.
+LOCAL = "127.0.0.1"
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Tokens of viewers and operators; made if it does not exist.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -1,32 +1,64 @@
-"""``streamproc dashboard``: the page of a run, live or finished."""
+"""``streamproc dashboard``: the page of a run, live or finished, or of many."""
 
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .common import OK, RunArgument, note
+from .common import LOCAL, OK, Address, Port, TokenFile, note
 
 
 def dashboard(
-    path: RunArgument,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Default: the first free from 5006.")
-    ] = 0,
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder, or one that holds some."),
+    ],
+    port: Port = 0,
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN", help="Of a proxy, such as https://scope.example.org."
+        ),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Serve by TLS.")
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="Of the certificate, unless it is in it."),
+    ] = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
 ) -> int:
-    """Serve the page of a run to browsers on this machine, until Ctrl-C."""
+    """Serve the page of a run, or of all in a folder, to browsers, until Ctrl-C."""
     from ..plugins import load
 
-    def ready(address: str) -> None:
-        print(address, flush=True)
+    serve = load("dashboards", "live")
+
+    def ready(served: str) -> None:
+        print(served, flush=True)
+        if token_file is not None:
+            note(f"tokens of viewers and operators are in {token_file}")
+        if address != LOCAL and certificate is None and not origin:
+            note("others can read what http carries: give --certificate, or tunnel")
         note("open it in a browser; Ctrl-C ends the page, not the run")
         if until_eof:
             threading.Thread(target=_wait_for_eof, daemon=True).start()
 
-    load("dashboards", "live")(path, port=port, ready=ready)
+    serve(
+        path,
+        port=port,
+        address=address,
+        token_file=token_file,
+        origins=origin or (),
+        certificate=certificate,
+        key=key,
+        ready=ready,
+    )
     return OK
 
 

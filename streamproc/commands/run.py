@@ -1,6 +1,6 @@
 """``streamproc demo``, ``run`` and ``resume``: a run, followed to its end."""
 
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -12,16 +12,20 @@ from .common import (
     ERROR,
     INCOMPLETE,
     INTERRUPTED,
+    LOCAL,
     OK,
     REFUSED,
+    Address,
     ExecutorOption,
     FileArgument,
     Frames,
+    Port,
     RunArgument,
     Settings,
     SourceOption,
     Stopped,
     To,
+    TokenFile,
     note,
     read_executor,
     read_pipeline,
@@ -41,22 +45,33 @@ def demo(
     ] = 200,
     to: To = None,
     executor: ExecutorOption = None,
+    dashboard: Annotated[
+        bool,
+        typer.Option("--dashboard/--no-dashboard", help="Serve the page of the run."),
+    ] = True,
 ) -> int:
     """Run a simulated microscope, live, and compare with what it shows in truth."""
     from .. import demo as library
     from ..progress import next_commands, show_next, show_report
     from ..signals import Signals
+    from .page import Page
 
-    with Signals() as signals:
-        run = library.start_demo(frames, to, executor=read_executor(executor))
-        note(
-            f"a simulated microscope takes {frames} frames of 512 x 512 at "
-            f"{library.FPS:.0f} per second; results in {run.path}"
-        )
-        report, code = follow_run(run, signals)
-    truth = library.compare(report.path)
-    show_report(report, [("truth", str(truth))] if truth else [])
-    show_next(next_commands(report.path, table=library.TABLE, picture=True))
+    with ExitStack() as stack:
+        with Signals() as signals:
+            run = library.start_demo(frames, to, executor=read_executor(executor))
+            note(
+                f"a simulated microscope takes {frames} frames of 512 x 512 at "
+                f"{library.FPS:.0f} per second; results in {run.path}"
+            )
+            page = Page(run.path, opens=True) if dashboard else None
+            if page is not None:
+                stack.enter_context(page)
+            report, code = follow_run(run, signals)
+        truth = library.compare(report.path)
+        show_report(report, [("truth", str(truth))] if truth else [])
+        show_next(next_commands(report.path, table=library.TABLE, picture=True))
+        if page is not None:
+            page.stay()
     return code
 
 
@@ -77,9 +92,9 @@ def run(
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Serve the page of the run meanwhile.")
     ] = False,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the page; default: any free one.")
-    ] = 0,
+    port: Port = 0,
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
 ) -> int:
     """Run a pipeline to its end."""
     from ..folder import new_folder
@@ -88,8 +103,9 @@ def run(
     from ..signals import Signals
     from .page import Page
 
-    if port and not dashboard:
-        raise ConfigError("--port is of the page: give --dashboard with it")
+    of_page = {"port": port, "address": address != LOCAL, "token-file": token_file}
+    for option in (name for name, value in of_page.items() if value and not dashboard):
+        raise ConfigError(f"--{option} is of the page: give --dashboard with it")
     pipeline = read_pipeline(file, source, executor, settings)
     if performance_report is not None:
         _report_to(performance_report, pipeline)
@@ -105,6 +121,7 @@ def run(
         if dashboard:
             raise ConfigError("--dashboard is of one run, a batch is many")
         return run_batch(pipeline, place, frames=frames, resume=resume)
+    page = Page(place, port, address, token_file) if dashboard else nullcontext()
     with Signals() as signals:
         if resume and place.exists():
             if frames is not None:
@@ -116,11 +133,11 @@ def run(
                 raise ConfigError(
                     "--performance-report belongs to the begin of a run; leave it out"
                 )
-            with Page(place, port) if dashboard else nullcontext():
+            with page:
                 return _resume(place, signals, expected=pipeline)
         going = start_pipeline(pipeline, place, frames=frames)
         note(f"results in {place}")
-        with Page(place, port) if dashboard else nullcontext():
+        with page:
             report, code = follow_run(going, signals)
     show_end(report)
     if performance_report is not None:
