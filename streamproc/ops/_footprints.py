@@ -46,22 +46,33 @@ def closed(image: Array, radius: int, shape: Shape) -> Array:
 
 def extremum(image: Array, radius: int, shape: Shape, darkest: bool) -> Array:
     """Return the darkest or the brightest; NaN only where there is nothing else."""
-    under = _of_known if has_nan(image) else _of_all
-    return under(image, radius, shape, darkest)
+    found = _of_numbers(image, radius, shape, darkest)
+    return _of_known(image, radius, shape, darkest) if found is None else found
 
 
 def _in_turn(
     image: Array, radius: int, shape: Shape, darkest: tuple[bool, ...]
 ) -> Array:
-    if not has_nan(image):
-        for dark in darkest:
-            image = _of_all(image, radius, shape, dark)
-        return image
+    found = _of_numbers(image, radius, shape, darkest[0])
+    if found is not None:
+        for dark in darkest[1:]:
+            found = _of_all(found, radius, shape, dark)
+        return found
     unknown = np.isnan(image)
     for dark in darkest:
         image = _of_known(image, radius, shape, dark)
     image[unknown] = np.nan
     return image
+
+
+def _of_numbers(image: Array, radius: int, shape: Shape, darkest: bool) -> Array | None:
+    """Return the extremum where every pixel is a number; None where one is not."""
+    if radius > 1 or image.ndim > 2:
+        return None if has_nan(image) else _of_all(image, radius, shape, darkest)
+    out = np.empty_like(image)
+    image = image.view()
+    image.flags.writeable = False  # numba compiles for either
+    return None if nearest(image, shape, darkest, out) else out
 
 
 def _of_known(image: Array, radius: int, shape: Shape, darkest: bool) -> Array:
