@@ -90,9 +90,7 @@ def test_frames_that_cannot_be_read_fail_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_ordered_steps_and_backgrounds_are_timed(
-    tmp_path: Path, executor: str
-) -> None:
+def test_ordered_steps_and_backgrounds_are_timed(tmp_path: Path, executor: str) -> None:
     raw = sp.open({"simulation": {"frames": 20, "shape": [64, 64], "live": False}})
     clean = raw.background(window=4, every=2)
     count = clean.threshold().label().measure(raw).running_count()
