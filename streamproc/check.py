@@ -6,6 +6,7 @@ from .frame import Source, SourceInfo
 from .graph import Step
 from .parameters import Parameters
 from .plugins import load, make_source, source_form
+from .stage import rehearse
 
 
 def check(pipeline: Pipeline) -> tuple[tuple[Step, ...], SourceInfo | None]:
@@ -41,7 +42,10 @@ def _planned(pipeline: Pipeline) -> tuple[tuple[Step, ...], SourceInfo]:
         graph, handles = connect(pipeline, source)
         graph.form = pipeline.source
         saved = {name: handle.step for name, handle in handles.items()}
-        return Job(graph, saved, pipeline.options()).plan.steps, source.info
+        plan = Job(graph, saved, pipeline.options()).plan
+        if (stage := plan.segments[0].stage) is not None:
+            rehearse(stage, source.info)  # parameters that contradict each other
+        return plan.steps, source.info
     finally:
         source.close()
 

@@ -406,6 +406,11 @@ def test_refused_files(command: Command, text: str, match: str) -> None:
         ("  a: {map: 'nowhere:f'}", "[a]", "cannot import 'nowhere:f'"),
         ("  a: {map: 'math:nothing'}", "[a]", "cannot import 'math:nothing'"),
         ("  a: {project: {}}", "[a]", "project needs a z axis"),
+        (
+            "  a: {threshold: {value: 12}}",
+            "[a]",
+            "graph.a: value: 12 is of method 'fixed', the method is 'otsu'",
+        ),
     ],
 )
 def test_refused_graphs(command: Command, graph: str, save: str, match: str) -> None:
