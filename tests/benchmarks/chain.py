@@ -19,6 +19,7 @@ from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no type
 from skimage import filters, measure, morphology
 
 import streamproc as sp
+from streamproc.executors import kept_memory
 from streamproc.frame import FrameRef
 from streamproc.plan import make_plan
 from streamproc.stage import Stage
@@ -110,8 +111,12 @@ def staged(made: Stage) -> Way:
     return way
 
 
+@kept_memory()
 def bench_chain(side: int, rounds: int) -> None:
-    """Compare and time the ways, without and with a top-hat before them."""
+    """Compare and time the ways, without and with a top-hat before them.
+
+    Memory is kept for all of them, as it is while a run is on.
+    """
     cv2.setNumThreads(1)
     image = sp.testing.frames(1, shape=(side, side), seed=1)[0]
     for background in (False, True):
