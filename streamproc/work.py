@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from .execution.budget import Budget
+from .execution.committer import COMMIT
 from .execution.crew import Worker
 from .execution.protocol import Executor
 from .folder import RunFolder
@@ -233,7 +234,9 @@ def read_work(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def shares(steps: Mapping[str, Mapping[str, Any]], *, late: bool) -> dict[str, float]:
-    """Return which part of all time each step takes; 1 together, or nothing at all.
+    """Return which part of computing each step is; 1 together, or nothing at all.
+
+    A commit is no part of it: it waits for the disk, for many frames at once.
 
     Parameters
     ----------
@@ -243,6 +246,6 @@ def shares(steps: Mapping[str, Mapping[str, Any]], *, late: bool) -> dict[str, f
         Of the last frames, else of all.
     """
     key = "ms" if late else "seconds"
-    spent = {name: told.get(key) or 0.0 for name, told in steps.items()}
+    spent = {n: told.get(key) or 0.0 for n, told in steps.items() if n != COMMIT}
     whole = sum(spent.values())
     return {name: value / whole for name, value in spent.items()} if whole else {}
