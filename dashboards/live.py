@@ -15,6 +15,7 @@ from streamproc.control import Control
 from streamproc.errors import ConfigError, StreamprocError, one_line
 from streamproc.folder import RunFolder
 
+from .bench import Bench
 from .feed import Feed
 from .guard import Guard
 from .picture import Pictures
@@ -42,6 +43,7 @@ class Hub:
         self.encoded = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="dashboard")
         self._feed: Feed | None = None
+        self._bench_of: Bench | None = None
         self._pictures: Pictures | None = None
         self._newest: tuple[int, bytes] | None = None
         self._is_busy = self._is_telling = False
@@ -124,6 +126,12 @@ class Hub:
             self._feed = Feed(self.folder)
         return self._feed
 
+    @property
+    def _bench(self) -> Bench:
+        if self._bench_of is None:
+            self._bench_of = Bench(self._known)
+        return self._bench_of
+
     def _encode(self) -> tuple[int, bytes] | None:
         """Return the newest frame and its message."""
         newest = self._known.newest()
@@ -158,9 +166,11 @@ class Hub:
         feed = self._known
         reason = self._pictures.reason if self._pictures is not None else None
         newest = feed.newest()
+        told = feed.told()
         return {
             "type": "stats",
-            **feed.told(),
+            **told,
+            "bench": self._bench.told(told),
             "newest": newest,
             "parameters": feed.parameters(),
             "adjustable": list(feed.adjustable),
