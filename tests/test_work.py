@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from streamproc.folder import RunFolder
 from streamproc.metrics import LATE, Durations
 from streamproc.work import read_work, shares
 from tests import cameras
+from tests.workers import begun
 
 STEPS = {"(read)", "gaussian", "threshold", "label", "measure", "(encode)", "(commit)"}
 EXECUTORS = ["inline", "threads", pytest.param("dask", marks=pytest.mark.slow)]
@@ -176,3 +178,27 @@ def test_durations_are_those_of_all_and_of_the_last() -> None:
     assert (found["p50"], found["p99"]) == (last[LATE // 2], last[LATE * 99 // 100])
     assert Durations().told()["p50"] is None
     assert shares({"a": Durations().told()}, late=True) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shows", [True, False])
+def test_a_page_of_dask_s_own_is_told_where_there_is_one(
+    tmp_path: Path, shows: bool
+) -> None:
+    from streamproc.execution.cluster import Cluster, ClusterOptions
+
+    told, pause = tmp_path / "scheduler.json", threading.Event()
+    place = ["--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(told)]
+    page = ["--dashboard-address", "127.0.0.1:0"] if shows else ["--no-dashboard"]
+    with begun("distributed.cli.dask_scheduler", *place, *page) as head:
+        while head.poll() is None and not told.exists():
+            pause.wait(0.02)
+        address = json.loads(told.read_text())["address"]
+        cluster = Cluster(ClusterOptions(scheduler=address), 1)
+        found = cluster.page
+        cluster.close()
+    if shows:
+        assert found is not None
+        assert found.startswith("http://127.0.0.1:")
+    else:
+        assert found is None
