@@ -21,6 +21,8 @@ _MINUTE = 60.0
 _BUSY = 0.8
 #: Share of the frames that may be in work from which on no more are taken.
 _FULL = 0.9
+#: Words for what frames wait for.
+_WAITS = {"worker": "workers", "turn": "order", "commit": "saving"}
 #: Names of what is timed beside the steps.
 _BESIDE = ("(encode)", "(commit)")
 
@@ -141,9 +143,20 @@ class Bench:
         flight = work["flight"]
         if any(flight[n] >= _FULL * flight[f"most_{n}"] for n in ("frames", "bytes")):
             return {"what": "saving", "why": f"frames wait for it; {said}"}
+        wait = _wait(work["stages"])
+        if wait is not None and told["pending"] > max(told.get("fps") or 0.0, 1.0):
+            name, seconds = wait
+            return {"what": name, "why": f"frames wait {seconds:.1f} s for it; {said}"}
         if self._feed.folder.journal.exists():
             return {"what": "none", "why": f"keeps up; {said}"}
         return {"what": "source", "why": f"frames come no faster; {said}"}
+
+
+def _wait(stages: Mapping[str, Mapping[str, Any]]) -> tuple[str, float] | None:
+    """Return what the last frames waited for longest, and how many seconds."""
+    waits = {n: stages[n]["ms"] or 0.0 for n in _WAITS if n in stages}
+    longest = max(waits, key=lambda n: waits[n], default=None)
+    return None if longest is None else (_WAITS[longest], waits[longest] / 1e3)
 
 
 def plain(name: str) -> str:

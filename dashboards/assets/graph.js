@@ -9,7 +9,7 @@
     turn: "for its turn", commit: "saving",
   };
   // where a node lies, in units of the drawing
-  const WIDE = 168, HIGH = 98, SMALL = 54, LANE = 14, APART = 46, BETWEEN = 34, ROW = 72, EDGE = 26;
+  const WIDE = 168, HIGH = 98, SMALL = 54, LANE = 14, APART = 46, BETWEEN = 34, ROW = 88, EDGE = 26;
   let told = null, drawn = "", size = [0, 0];
 
   const known = (value) => value !== null && value !== undefined;
@@ -130,9 +130,8 @@
     $("lag-bytes").textContent = bytes(bench.lag.bytes);
     const disk = bench.disk;
     $("disk-rate").textContent = known(disk.rate) ? bytes(disk.rate) : "–";
-    $("disk-hours").textContent = hours(disk.hours);
-    $("disk-free").textContent = bytes(disk.free);
-    $("disk-written").textContent = bytes(disk.written);
+    const saved = `saved ${bytes(disk.written)}`;
+    $("disk-said").textContent = known(disk.hours) ? `${hours(disk.hours)} left of ${bytes(disk.free)}, ${saved}` : `${saved}, ${bytes(disk.free)} free`;
     $("tile-disk").classList.toggle("bad", known(disk.hours) && disk.hours < 1);
   }
 
@@ -246,7 +245,7 @@
     return content.length > most ? `${content.slice(0, most - 1)}…` : content;
   }
 
-  function edge([a, b], i) {
+  function edge([a, b], turn) {
     const x1 = a.node ? a.x + WIDE : a.x, y1 = a.y + a.high / 2, x2 = b.x, y2 = b.y + b.high / 2;
     const on = b.node ? "" : ` H${b.x + WIDE}`;
     const start = a.node ? `M${x1} ${y1}` : `M${a.x + WIDE} ${y1}`;
@@ -256,7 +255,7 @@
       return `${start} C${from + half} ${y1} ${x2 - half} ${y2} ${x2} ${y2}${on}`;
     }
     // to the next row: each on a line of its own, between the rows
-    const side = 17 + 5 * (i % 4), gutter = a.foot + 20 + 6 * (i % 4);
+    const side = 17 + 4 * (turn % 7), gutter = a.foot + 20 + 5 * (turn % 7);
     return `${start} H${from + side} V${gutter} H${x2 - side} V${y2} H${x2}${on}`;
   }
 
@@ -297,7 +296,8 @@
       "aria-label": "The plan as it runs",
     });
     canvas.append(...boxes(layout.layers));
-    canvas.append(svg("g", { class: "edges" }, ...layout.edges.map((one, i) => svg("path", { d: edge(one, i) }))));
+    const turns = [...new Set(layout.edges.filter(([a, b]) => a.row !== b.row).map(([a]) => a))];
+    canvas.append(svg("g", { class: "edges" }, ...layout.edges.map((one) => svg("path", { d: edge(one, turns.indexOf(one[0])) }))));
     for (const { node, x, y, high: tall } of layout.layers.flat().filter((place) => place.node)) {
       canvas.append(svg("g", { class: `node ${node.role}`, "data-node": node.name, transform: `translate(${x} ${y})`, tabindex: 0, role: "img" },
         svg("title", {}), svg("rect", { class: "box", width: WIDE, height: tall, rx: 10 }),
@@ -307,7 +307,7 @@
         svg("rect", { class: "share", x: 12, y: 50, width: 0, height: 6, rx: 3 }),
         text(12, 74, "", "figures"), text(WIDE - 12, 74, "", "figures end"), text(12, tall - 8, "", "count"),
         ...(node.role === "save" ? [text(12, 90, "commit", "said"), text(WIDE - 12, 90, "", "said end more")] : []),
-        text(WIDE - 12, tall - 8, node.saved.length ? "saved" : "", "count end good")));
+        text(WIDE - 12, tall - 8, "", "count end good")));
     }
     $("graph").replaceChildren(canvas);
   }
@@ -327,6 +327,7 @@
         count = `${number(commit?.frames ?? 0)} frames`;
         write(".more", `${ms(commit?.ms)} ms`);
         failed = (encode?.failed || 0) + (commit?.failed || 0);
+        if (failed) count = `${number(failed)} failed`;
       } else if (node.role !== "sink") {
         const step = steps[node.of]; // none before the first frame
         share = step?.share ?? null;
@@ -334,16 +335,18 @@
         right = `${ms(step?.ms)} ms`;
         count = `${number(step?.frames ?? 0)} frames`;
         failed = step?.failed || 0;
+        if (failed) count = `${number(failed)} of ${number(step.frames + failed)} failed`;
       }
       made.querySelector(".share").setAttribute("width", (WIDE - 24) * Math.min(1, share || 0));
       made.querySelector(".track").style.visibility = node.role === "sink" ? "hidden" : "";
       write(".figures", left);
       write(".figures.end", right);
-      write(".count", failed ? `${number(failed)} failed` : count);
+      write(".count", count);
+      write(".count.end", node.saved.length && !failed ? "saved" : "");
       made.classList.toggle("failed", failed > 0);
       made.classList.toggle("hot", share !== null && share >= 0.4);
       write("title", node.role === "sink" ? `${node.title}: is handed ${node.said}`
-        : `${node.name} (${node.said}): ${left} of computing, ${right} per frame, ${count}, ${number(failed)} failed`);
+        : `${node.name} (${node.said}): ${left} of computing, ${right} per frame, ${count}${node.saved.length ? `, saved as ${node.saved.map((output) => output.name).join(", ")}` : ""}`);
       made.setAttribute("aria-label", made.querySelector("title").textContent);
     }
     $("graph-of").textContent = work.is_on ? "share of computing, ms per frame: last 512 frames" : "share of computing, ms per frame: whole run";
