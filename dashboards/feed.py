@@ -1,6 +1,7 @@
 """A run as the page shows it, read from its folder: beside it, never from within."""
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -111,6 +112,15 @@ class Feed:
             **self._speed,
             **self._minute(),
         }
+
+    def stamp(self) -> object:
+        """Return what differs once the ledger has more, without opening it."""
+        found = []
+        for suffix in ("", "-wal"):
+            with suppress(OSError):
+                told = os.stat(f"{self.folder.ledger}{suffix}")
+                found += [told.st_mtime_ns, told.st_size]
+        return tuple(found)
 
     def newest(self) -> int | None:
         """Return the last frame that is done; None where there is none yet."""

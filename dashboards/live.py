@@ -22,7 +22,7 @@ from .picture import Pictures
 from .prometheus import exposition
 
 #: Seconds between looks for a new frame, and between numbers.
-LOOK, TELL = 0.05, 0.5
+LOOK, TELL = 0.02, 0.5
 #: Pictures that a viewer may have and not have drawn.
 CREDITS = 2
 #: Bytes of what a viewer may ask in one message.
@@ -46,6 +46,7 @@ class Hub:
         self._bench_of: Bench | None = None
         self._pictures: Pictures | None = None
         self._newest: tuple[int, bytes] | None = None
+        self._stamp: object = None
         self._is_busy = self._is_telling = False
         self._timers = [
             PeriodicCallback(self._publish, LOOK * 1e3),
@@ -134,6 +135,9 @@ class Hub:
 
     def _encode(self) -> tuple[int, bytes] | None:
         """Return the newest frame and its message."""
+        stamp = self._known.stamp()
+        if self._newest is not None and stamp == self._stamp:
+            return self._newest
         newest = self._known.newest()
         if newest is None:
             return None
@@ -142,6 +146,7 @@ class Hub:
             if message is None:
                 return None
             self._newest = newest, message
+        self._stamp = stamp
         return self._newest
 
     def _encode_frame(self, frame: int) -> bytes | None:

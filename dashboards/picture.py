@@ -1,8 +1,9 @@
-"""Pictures of a run's frames, as the page takes them: a JPEG and a map of labels."""
+"""Pictures of a run's frames, as the page takes them: a JPEG and runs of labels."""
 
+import math
 import struct
-import zlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +20,60 @@ from streamproc.reading import pixels
 from streamproc.results import Results
 from streamproc.view.picture import flat, limits, stretch
 
+from .chunks import Chunks
+
 #: Pixels along y and x that a picture has at most.
 LONGEST = 1024
+#: Seconds after which is looked anew which images there are: it costs as much as one.
+_RENAME = 2.0
+#: Pixels that contrast is taken from, about: each counts in all of them.
+_JUDGED = 1 << 14
 #: JPEG quality, and how quickly contrast follows the frames.
 QUALITY, FOLLOW = 82, 0.15
 #: Colours that labels have in turn; 0 is none.
 COLOURS = 7
-#: Magic, frame, width, height, bytes of JPEG and of labels, time in ms, black, white.
+#: Magic, frame, width, height, bytes of JPEG, runs of labels, time in ms, black, white.
 HEADER = struct.Struct("<4sIIIIIdff")
 MAGIC = b"SPV1"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Each object's colour, as runs along the rows: found quicker than a map is packed.
+
+    ``lengths`` and ``colours`` hold one value per run; each row begins a new one.
+    """
+
+    shape: tuple[int, int]
+    lengths: NDArray[np.uint16]
+    colours: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, labels: Array) -> "Runs":
+        """Return the runs of a plane of labels, or of a mask."""
+        height, width = labels.shape
+        flat = np.ascontiguousarray(labels).ravel()
+        begins = np.empty(flat.size, bool)
+        np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+        begins[::width] = True
+        starts = np.flatnonzero(begins)
+        found = flat[starts].astype(np.uint32)
+        colours = np.where(found > 0, (found * 5) % COLOURS + 1, 0)
+        lengths = np.diff(starts, append=flat.size)
+        return cls((height, width), lengths.astype(np.uint16), colours.astype(np.uint8))
+
+    @classmethod
+    def none(cls, shape: tuple[int, ...]) -> "Runs":
+        """Return those of a picture without objects."""
+        return cls.of(np.zeros(shape, np.uint8))
+
+    def map(self) -> NDArray[np.uint8]:
+        """Return the colour of each pixel, 0 where no object is."""
+        return np.repeat(self.colours, self.lengths).reshape(self.shape)
+
+    def packed(self) -> bytes:
+        """Return all lengths, two bytes each, then all colours."""
+        return self.lengths.astype("<u2").tobytes() + self.colours.tobytes()
 
 
 @dataclass(frozen=True)
@@ -36,19 +82,24 @@ class Picture:
 
     frame: int
     gray: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    runs: Runs
     ends: tuple[float, float]
     #: pixels of the frame per pixel of the picture
     scale: float
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """The colour of each pixel's object, 0 where there is none."""
+        return self.runs.map()
 
     def message(self, when: float) -> bytes:
         """Return it as one binary message; ``when`` it was taken, in s since 1970."""
         option = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
         jpeg = cv2.imencode(".jpg", self.gray, option)[1].tobytes()
-        labels = zlib.compress(self.labels.tobytes(), 1)
         height, width = self.gray.shape
-        sizes = (self.frame, width, height, len(jpeg), len(labels))
-        return HEADER.pack(MAGIC, *sizes, when * 1e3, *self.ends) + jpeg + labels
+        sizes = (self.frame, width, height, len(jpeg), len(self.runs.lengths))
+        header = HEADER.pack(MAGIC, *sizes, when * 1e3, *self.ends)
+        return header + jpeg + self.runs.packed()
 
 
 class Pictures:
@@ -65,7 +116,11 @@ class Pictures:
     def __init__(self, folder: RunFolder, channel: int = 0) -> None:
         self._folder, self._channel = folder, channel
         self._results = Results(folder)
-        self._open: dict[str, tuple[Any, float]] = {}
+        self._chunks = Chunks(folder)
+        #: array, its place in the store, and pixels of the frame per pixel of it
+        self._open: dict[str, tuple[Any, str, float]] = {}
+        self._is_saved, self._label_names = False, list[str]()
+        self._named_at = -_RENAME
         self._source: Source | None = None
         self._ends: tuple[float, float] | None = None
         #: why there is no picture, if there is none
@@ -73,6 +128,11 @@ class Pictures:
 
     def read(self, frame: int) -> Picture | None:
         """Return a frame; None where nothing can be shown, and `reason` says why."""
+        now = time.monotonic()
+        if now - self._named_at >= _RENAME:
+            self._is_saved = "source" in list(self._results.images)
+            self._label_names = list(self._results.labels)
+            self._named_at = now
         image, scale = self._image(frame)
         labels = self._labels(frame)
         if image is None and labels is None:
@@ -82,25 +142,27 @@ class Pictures:
             gray = np.zeros(labels.shape, np.uint8)
             ends = (0.0, 0.0)
         else:
-            ends = self._follow(limits(image))
+            step = max(1, math.isqrt(image.size // _JUDGED))
+            ends = self._follow(limits(image[::step, ::step]))
             gray = stretch(image, ends)
         if labels is None:
-            labels = np.zeros(gray.shape, np.uint8)
+            runs = Runs.none(gray.shape)
         elif labels.shape != gray.shape:
-            size = gray.shape[::-1]
-            resized = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-            labels = np.asarray(resized, np.uint8)
-        return Picture(frame, gray, labels, ends, scale)
+            runs = Runs.of(_resized(labels, gray.shape))
+        else:
+            runs = Runs.of(labels)
+        return Picture(frame, gray, runs, ends, scale)
 
     def close(self) -> None:
-        """Let go of the recording."""
+        """Let go of the recording, and of the ledger."""
+        self._chunks.close()
         if self._source is not None:
             self._source.close()
             self._source = None
 
     def _image(self, frame: int) -> tuple[Array | None, float]:
         """Return the source's plane, small enough, and its scale."""
-        found = self._plane("source", self._results.images, frame)
+        found = self._plane("source", frame) if self._is_saved else None
         if found is not None:
             return found
         try:
@@ -115,36 +177,33 @@ class Pictures:
             return None, 1.0
         return _small(self._flat(read.pixels, self._source.info.axes))
 
-    def _labels(self, frame: int) -> NDArray[np.uint8] | None:
-        """Return each object's colour."""
-        for name in self._results.labels:
-            found = self._plane(name, self._results.labels, frame)
+    def _labels(self, frame: int) -> Array | None:
+        """Return the plane of labels, or of a mask."""
+        for name in self._label_names:
+            found = self._plane(name, frame)
             if found is not None:
-                plane = found[0]
-                colours = (plane.astype(np.uint32) * 5) % COLOURS + 1
-                return np.where(plane > 0, colours, 0).astype(np.uint8)
+                return found[0]
         return None
 
-    def _plane(
-        self, name: str, known: Mapping[str, Any], frame: int
-    ) -> tuple[Array, float] | None:
+    def _plane(self, name: str, frame: int) -> tuple[Array, float] | None:
         """Return a saved image's plane, from the first level that is small enough."""
-        if name not in known:
-            return None
-        array, scale = self._open.get(name, (None, 1.0))
+        array, path, scale = self._open.get(name, (None, "", 1.0))
         if array is None or frame >= array.shape[0]:
             levels: Sequence[Any] = self._results.levels(name)
-            full = levels[0].shape[-1]
-            small = (a for a in levels if max(a.shape[-2:]) <= LONGEST)
-            array = next(small, levels[-1])
-            scale = full / array.shape[-1]
-            self._open[name] = array, scale
+            fit = (n for n, a in enumerate(levels) if max(a.shape[-2:]) <= LONGEST)
+            level = next(fit, len(levels) - 1)
+            array, scale = levels[level], levels[0].shape[-1] / levels[level].shape[-1]
+            where = name if name == "source" else f"source/labels/{name}"
+            path = f"{where}/{level}"
+            self._open[name] = array, path, scale
         if frame >= array.shape[0]:
             return None
         axes = "tczyx"[-array.ndim :]
         if array.ndim == 4:
             axes = "t" + self._results.source.axes
-        plane, more = _small(self._flat(pixels(array, frame), axes[1:]))
+        image = self._chunks.read(path, array, frame)
+        image = pixels(array, frame) if image is None else image
+        plane, more = _small(self._flat(image, axes[1:]))
         return plane, scale * more
 
     def _flat(self, image: Array, axes: str) -> Array:
@@ -179,6 +238,14 @@ def _recording(folder: RunFolder) -> Source | None:
             return source
         source.close()
     return None
+
+
+def _resized(labels: Array, shape: tuple[int, ...]) -> Array:
+    """Return labels in another size, each pixel the nearest one's."""
+    rows = np.arange(shape[0]) * labels.shape[0] // shape[0]
+    columns = np.arange(shape[1]) * labels.shape[1] // shape[1]
+    resized: Array = labels[rows[:, None], columns]
+    return resized
 
 
 def _small(plane: Array) -> tuple[Array, float]:

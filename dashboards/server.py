@@ -15,6 +15,7 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.netutil import bind_sockets
 
 from streamproc.errors import ConfigError, one_line
+from streamproc.executors import kept_memory
 
 from .guard import EVERYWHERE, Guard
 from .runs import Runs
@@ -156,7 +157,9 @@ def serve(
             lambda *_: dashboard.loop.add_callback_from_signal(dashboard.loop.stop),
         )
     try:
-        dashboard.run(ready)
+        # pictures of one size, one after another
+        with kept_memory():
+            dashboard.run(ready)
     finally:
         dashboard.close()
 

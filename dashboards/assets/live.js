@@ -56,19 +56,23 @@
     labels.putImageData(pixels, 0, 0);
   }
 
-  async function inflate(bytes) {
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
+  // runs of one colour along the rows: all lengths, then all colours
+  function unpack(buffer, start, runs, pixels) {
+    const lengths = new Uint16Array(buffer.slice(start, start + 2 * runs));
+    const colours = new Uint8Array(buffer, start + 2 * runs, runs);
+    const map = new Uint8Array(pixels);
+    for (let i = 0, at = 0; i < runs; at += lengths[i++]) {
+      if (colours[i]) map.fill(colours[i], at, at + lengths[i]);
+    }
+    return map;
   }
 
   async function draw(buffer) {
     const view = new DataView(buffer);
     const frame = view.getUint32(4, true), width = view.getUint32(8, true), height = view.getUint32(12, true);
-    const jpeg = view.getUint32(16, true), packed = view.getUint32(20, true);
-    const [bitmap, map] = await Promise.all([
-      createImageBitmap(new Blob([new Uint8Array(buffer, HEADER, jpeg)], { type: "image/jpeg" })),
-      inflate(new Uint8Array(buffer, HEADER + jpeg, packed)),
-    ]);
+    const jpeg = view.getUint32(16, true), runs = view.getUint32(20, true);
+    const bitmap = await createImageBitmap(new Blob([new Uint8Array(buffer, HEADER, jpeg)], { type: "image/jpeg" }));
+    const map = unpack(buffer, HEADER + jpeg, runs, width * height);
     if ($("image").width !== width || $("image").height !== height) {
       $("image").width = width;
       $("image").height = height;

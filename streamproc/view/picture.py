@@ -115,15 +115,16 @@ def limits(plane: Array) -> tuple[float, float]:
 
 def stretch(plane: Array, ends: tuple[float, float] | None = None) -> NDArray[np.uint8]:
     """Return a plane as bytes, its percentiles black and white; NaN is black."""
-    values = np.asarray(plane, np.float32)
     dark, bright = ends or limits(plane)
     if math.isnan(dark):
-        return np.zeros(values.shape, np.uint8)
-    scaled = (values - dark) * (255 / max(bright - dark, 1e-12))
-    rounded: NDArray[np.uint8] = (
-        np.nan_to_num(np.clip(scaled, 0, 255)).round().astype(np.uint8)
-    )
-    return rounded
+        return np.zeros(plane.shape, np.uint8)
+    values = np.subtract(plane, np.float32(dark), dtype=np.float32, casting="same_kind")
+    np.multiply(values, 255 / max(bright - dark, 1e-12), out=values)
+    np.clip(values, 0, 255, out=values)
+    if plane.dtype.kind == "f":
+        np.nan_to_num(values, copy=False)
+    # rounds to even, as numpy does, in one pass
+    return np.asarray(cv2.convertScaleAbs(values), np.uint8)
 
 
 def flat(array: Array, axes: str) -> Array:

@@ -32,6 +32,7 @@ from tests.benchmarks import peers
 from tests.benchmarks.analysis import Recording, make_recording
 from tests.benchmarks.chain import bench_chain
 from tests.benchmarks.contest import bench_peers
+from tests.benchmarks.dashboard import bench_stalled, bench_viewers
 from tests.benchmarks.live import bench_live
 from tests.benchmarks.memory import Memory
 from tests.benchmarks.operators import bench_operators
@@ -197,7 +198,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--fps", type=float, default=20.0, help="live, steady")
-    parser.add_argument("--seconds", type=float, default=10.0, help="scaling: per mean")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="scaling, viewers, stalled: of each"
+    )
     parser.add_argument("--processes", type=int, default=8, help="scaling")
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks")
     parser.add_argument("--only", nargs="+", default=[], help="operators: their names")
@@ -223,6 +226,8 @@ def main() -> None:
         "live": lambda root: bench_live(root, frames, side, n, given.fps),
         "scaling": lambda root: bench_scaling(root, given.seconds, given.processes),
         "tasks": lambda root: bench_tasks(root, given.tasks),
+        "viewers": lambda root: bench_viewers(root, given.seconds, side),
+        "stalled": lambda root: bench_stalled(root, given.seconds, side, n),
         "operators": lambda root: bench_operators(given.only, n, given.markdown),
     }
     unknown = set(chosen) - set(benches)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from streamproc.dashboards.chunks import Chunks
 from streamproc.dashboards.feed import SERIES, Feed
 from streamproc.dashboards.picture import COLOURS, HEADER, Pictures
 from streamproc.dashboards.prometheus import exposition
@@ -88,9 +89,38 @@ def test_a_picture_is_the_frame_and_its_objects(run: Path) -> None:
     assert (np.diff(shown) >= 0).all()  # brighter is never darker
     assert (shown[0], shown[-1]) == (0, 255)
     message = picture.message(12.5)
-    _, frame, width, height, jpeg, packed, when, _, _ = HEADER.unpack_from(message)
+    _, frame, width, height, jpeg, runs, when, _, _ = HEADER.unpack_from(message)
     assert (frame, width, height, when) == (7, 32, 32, 12_500.0)
-    assert len(message) == HEADER.size + jpeg + packed
+    lengths = np.frombuffer(message, "<u2", runs, HEADER.size + jpeg)
+    colours = np.frombuffer(message, np.uint8, runs, HEADER.size + jpeg + 2 * runs)
+    assert len(message) == HEADER.size + jpeg + 3 * runs
+    unpacked = np.repeat(colours, lengths).reshape(labels.shape)
+    np.testing.assert_array_equal(unpacked > 0, labels > 0)
+    # an object has one colour
+    for label in np.unique(labels):
+        assert len(np.unique(unpacked[labels == label])) == 1, label
+
+
+@pytest.mark.parametrize("store", [{}, {"labels": "blosc-lz4", "images": "zstd"}])
+@pytest.mark.parametrize("layout", ["shards", "files"])
+def test_chunks_are_read_as_zarr_reads_them(
+    tmp_path: Path, store: dict[str, str], layout: str
+) -> None:
+    raw = sp.open({"simulation": {"frames": 4, "shape": [60, 90], "live": True}})
+    save = {"source": raw, "nuclei": raw.gaussian(sigma=1).threshold().label()}
+    path = sp.run(save, tmp_path / "run", store={**store, "layout": layout}).path
+    results, chunks = sp.load(path), Chunks(RunFolder(path))
+    for name in ("source", "labels/nuclei"):
+        array = (
+            results.images["source"] if name == "source" else results.labels["nuclei"]
+        )
+        where = "source/0" if name == "source" else f"source/{name}/0"
+        for frame in range(4):
+            found = chunks.read(where, array, frame)
+            assert found is not None
+            np.testing.assert_array_equal(found, np.asarray(array[frame]))
+        assert chunks.read(where, array, 4) is None
+    chunks.close()
 
 
 def test_large_frames_come_from_a_level_that_fits(tmp_path: Path) -> None:
