@@ -49,8 +49,10 @@ class Chunks:
             pixels = np.empty(array.shape[1:], array.dtype)
             with (self._folder.images / path / shard).open("rb", buffering=0) as file:
                 file.seek(offset)
-                data = file.read(length)
-            codecs.decode(data, codec, pixels)
+                if codec == "none":
+                    is_whole = file.readinto(pixels.data) == pixels.nbytes == length
+                    return pixels if is_whole else None
+                codecs.decode(file.read(length), codec, pixels)
             return pixels
         self.close()
         return None

@@ -22,7 +22,7 @@ from .picture import Pictures
 from .prometheus import exposition
 
 #: Seconds between looks for a new frame, and between numbers.
-LOOK, TELL = 0.02, 0.5
+LOOK, TELL = 0.03, 0.5
 #: Pictures that a viewer may have and not have drawn.
 CREDITS = 2
 #: Bytes of what a viewer may ask in one message.

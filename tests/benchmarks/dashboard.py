@@ -8,12 +8,13 @@ run; the viewers' own time is in this process.
 import asyncio
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
@@ -27,6 +28,8 @@ from streamproc.folder import status
 
 #: Viewers that never read, and seconds that pass before anything is measured.
 STALLED, WARM = 8, 3.0
+#: Bytes of the disk that a run which goes as fast as it can may fill.
+_DISK = 20e9
 LIVE = """\
 source:
   simulation: {{frames: {frames}, shape: [{side}, {side}], fps: {fps}, live: true}}
@@ -146,7 +149,7 @@ async def _watch(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for writer in stuck:
-            writer.close()
+            writer.transport.abort()
 
 
 def used(process: psutil.Process) -> float:
@@ -157,36 +160,48 @@ def used(process: psutil.Process) -> float:
 
 async def view(page: str, seen: Seen) -> None:
     """Take pictures and numbers as the page's script does."""
-    connection = await connected(page, "live")
-    while (message := await connection.read_message()) is not None:
-        if isinstance(message, bytes):
-            frame = int.from_bytes(message[4:8], "little")
-            seen.pictures += 1
-            seen.frames.append(frame)
-            await connection.write_message(json.dumps({"drawn": frame}))
-        elif json.loads(message)["type"] == "stats":
-            await connection.write_message('{"heard": true}')
+    async with connected(page, "live") as connection:
+        while (message := await connection.read_message()) is not None:
+            if isinstance(message, bytes):
+                frame = int.from_bytes(message[4:8], "little")
+                seen.pictures += 1
+                seen.frames.append(frame)
+                await connection.write_message(json.dumps({"drawn": frame}))
+            elif json.loads(message)["type"] == "stats":
+                await connection.write_message('{"heard": true}')
 
 
 async def plots(page: str) -> None:
     """Take what Bokeh sends to the plots of one page."""
     loop = asyncio.get_running_loop()
-    html = await loop.run_in_executor(None, lambda: urlopen(page).read().decode())
+
+    def fetch() -> str:
+        with urlopen(page) as answer:
+            return str(answer.read().decode())
+
+    html = await loop.run_in_executor(None, fetch)
     found = re.search(r'"token":"([^"]+)"', html)
     assert found is not None, "the page has no plots"
-    connection = await connected(page, "ws", ["bokeh", found[1]])
-    while await connection.read_message() is not None:
-        pass
+    async with connected(page, "ws", ["bokeh", found[1]]) as connection:
+        while await connection.read_message() is not None:
+            pass
 
 
+@asynccontextmanager
 async def connected(
     page: str, path: str, protocols: list[str] | None = None
-) -> WebSocketClientConnection:
-    """Open a socket of the page."""
+) -> AsyncIterator[WebSocketClientConnection]:
+    """Open a socket of the page, closed afterwards."""
     request = HTTPRequest(
         page.replace("http", "ws") + path, headers={"Origin": page.rstrip("/")}
     )
-    return await websocket_connect(request, subprotocols=protocols)
+    connection = await websocket_connect(request, subprotocols=protocols)
+    try:
+        yield connection
+    finally:
+        connection.close()
+        while await connection.read_message() is not None:
+            pass  # what was under way
 
 
 async def stall(page: str) -> asyncio.StreamWriter:
@@ -235,13 +250,14 @@ def bench_stalled(root: Path, seconds: float, side: int, rounds: int) -> list[Co
         "takes all"
     )
     speeds: dict[bool, list[float]] = {False: [], True: []}
+    frames = int(_DISK / (side * side * 2 * 4 / 3))
     costs = []
     for number in range(rounds):
         for has_page in (number % 2 == 0, number % 2 == 1):
             folder = root / f"stalled{number}{has_page}"
             folder.mkdir()
             with ExitStack() as stack:
-                one = running(folder, side=side, fps=1000.0, frames=100_000)
+                one = running(folder, side=side, fps=1000.0, frames=frames)
                 run = stack.enter_context(one)
                 cost = None
                 if has_page:
@@ -253,6 +269,7 @@ def bench_stalled(root: Path, seconds: float, side: int, rounds: int) -> list[Co
                 else:
                     time.sleep(seconds + WARM)
                 speed = (done(run) - before) / (time.perf_counter() - begin)
+            shutil.rmtree(folder)
             speeds[has_page].append(speed)
             named = "with the page" if has_page else "without"
             print(f"  {named:14s} {speed:7.1f} frames/s  {cost or ''}", flush=True)
