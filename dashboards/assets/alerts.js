@@ -68,7 +68,8 @@
   addEventListener("told", ({ detail }) => {
     show(detail.alerts);
     marks(detail.events);
-    $("mark").disabled = detail.state !== "running" && detail.state !== "paused";
+    const going = detail.state === "running" || detail.state === "paused";
+    $("mark").disabled = !going || document.documentElement.dataset.role === "viewer";
   });
 
   const mark = () => {
