@@ -255,7 +255,18 @@
   }
   function theme() {
     root.dataset.theme = localStorage.streamprocTheme = root.dataset.theme === "dark" ? "light" : "dark";
+    ink();
   }
+  // Bokeh draws its numbers itself: in the page's colour, which goes with the theme
+  function ink() {
+    const colour = getComputedStyle(root).getPropertyValue("--quiet").trim();
+    for (const { _all_models: models } of (window.Bokeh && window.Bokeh.documents) || []) {
+      for (const axis of models.values()) {
+        if (/Axis$/.test(axis.type) && axis.major_label_text_color !== colour) axis.major_label_text_color = colour;
+      }
+    }
+  }
+  addEventListener("told", ink);
   for (const button of VIEWS) button.onclick = () => view(button.id.slice(5));
   $("theme").onclick = theme;
   Object.assign(window.streamproc.keys, { " ": pause, t: theme, S: stop });

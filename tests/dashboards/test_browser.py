@@ -171,6 +171,8 @@ def test_nothing_overlaps_or_is_cut_off(opened: Open, size: tuple[int, int]) -> 
             window.wait_for_function(STILL)
             assert_nothing_overlaps(window)
             assert_readable(window)
+        # the plots' numbers, which Bokeh draws, have the colour of the other small text
+        window.wait_for_function(INKED)
         window.keyboard.press("t")
 
 
@@ -195,6 +197,15 @@ def assert_readable(window: Any) -> None:
     """Fail where text has less contrast than WCAG 2.1 AA asks for."""
     assert window.evaluate(f"({LOOKS})().faint()") == []
 
+
+#: Whether the numbers of all plots have the theme's colour.
+INKED = """() => {
+  const root = getComputedStyle(document.documentElement);
+  const axes = Bokeh.documents.flatMap((document) => [...document._all_models.values()])
+    .filter((model) => /Axis$/.test(model.type));
+  return axes.length > 5 && axes.every((axis) =>
+    axis.major_label_text_color === root.getPropertyValue("--quiet").trim());
+}"""
 
 #: Looks at the page as it is: what lies where, and in which colours.
 LOOKS = Path(__file__).with_name("looks.js").read_text(encoding="utf-8").strip()
