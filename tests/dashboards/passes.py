@@ -1,7 +1,7 @@
 """Run the tests in a real browser again and again.
 
-``python -m tests.dashboards.passes --count 20``: each pass is a process of its own, with
-runs, pages and windows of its own; the first that fails ends it.
+``python -m tests.dashboards.passes --count 20``: each pass is a process of its own,
+with runs, pages and windows of its own; the first that fails ends it.
 """
 
 import argparse
