@@ -86,7 +86,8 @@ def plots(
         document.title = f"{run.path.name} – streamproc"
         document.template = page
         document.template_variables.update(
-            run=run.path.name, role=asked["role"], several=asked["several"]
+            run=run.path.name,
+            **{name: asked[name] for name in ("role", "several", "served")},
         )
 
     return fill

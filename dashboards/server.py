@@ -203,15 +203,17 @@ def _listen(address: str, port: int) -> list[socket.socket]:
 
 def _free(address: str, first: int = 5006) -> int:
     """Return the first port from ``first`` on that is free; any, if none near is."""
+    try:
+        family, *_, place = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)[
+            0
+        ]
+    except socket.gaierror:
+        return 0
     for port in (*range(first, min(first + _NEAR, 65536)), 0):
-        try:
-            sockets = bind_sockets(port, address)
-        except socket.gaierror:
-            break
-        except OSError:
-            continue
-        found = int(sockets[0].getsockname()[1])
-        for each in sockets:
-            each.close()
-        return found
+        with socket.socket(family) as probe:
+            try:
+                probe.bind((place[0], port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
     return 0

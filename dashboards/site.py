@@ -40,6 +40,7 @@ class Site(BokehTornado):
 
     def __init__(self, runs: Runs, guard: Guard) -> None:
         self._runs, self._guard = runs, guard
+        served = secrets.token_hex(8)
         at = _RUN if runs.several else ""
         hub = {"hub": self._hub}
         door = {"guard": guard}
@@ -50,7 +51,7 @@ class Site(BokehTornado):
             ("/healthz", _Health),
             ("/login", Login, door),
             ("/logout", Logout, door),
-            ("/whoami", Whoami, {**door, "served": secrets.token_hex(8)}),
+            ("/whoami", Whoami, {**door, "served": served}),
         ]
         if runs.several:
             patterns += [
@@ -58,7 +59,7 @@ class Site(BokehTornado):
                 ("/runs.json", _Rows, {"runs": runs}),
                 ("/targets.json", _Targets, {"runs": runs}),
             ]
-        shown = _Page(plots(runs.folder, asset("page.html")), runs, guard)
+        shown = _Page(plots(runs.folder, asset("page.html")), runs, guard, served)
         super().__init__(
             {at or "/": Application(shown)},
             extra_patterns=patterns,
@@ -121,10 +122,14 @@ class _Page(FunctionHandler):
     """Fills the page of a run; who asked, and for which, is signed into its session."""
 
     def __init__(
-        self, fill: Callable[[Document], None], runs: Runs, guard: Guard
+        self,
+        fill: Callable[[Document], None],
+        runs: Runs,
+        guard: Guard,
+        served: str,
     ) -> None:
         super().__init__(fill)
-        self._runs, self._guard = runs, guard
+        self._runs, self._guard, self._served = runs, guard, served
 
     def process_request(self, request: HTTPServerRequest) -> dict[str, Any]:
         """Return what the document is told."""
@@ -132,6 +137,7 @@ class _Page(FunctionHandler):
             "run": _name(request),
             "role": self._guard.role(request),
             "several": self._runs.several,
+            "served": self._served,
         }
 
 

@@ -1,8 +1,8 @@
 // Who looks: a session that ended asks for its token, a server that began anew is met anew.
 "use strict";
 (() => {
-  const AWAY = 10_000; // after so many ms the plots have given up, too
-  let served = null, lost = 0;
+  const AWAY = 10_000, EVERY = 3000; // ms after which the plots have given up, too; between tries
+  let lost = 0, asking = null;
 
   async function ask() {
     const answer = await fetch("/whoami", { headers: { Accept: "application/json" } });
@@ -12,17 +12,19 @@
   async function met() {
     const told = await ask();
     if (!told) return;
-    const other = served !== null && served !== told.served;
-    if (other || (lost && Date.now() - lost > AWAY)) location.reload();
-    served = told.served;
+    const other = told.served !== document.documentElement.dataset.served;
+    if (other || Date.now() - lost > AWAY) location.reload();
     lost = 0;
   }
   addEventListener("streamproc-state", ({ detail }) => {
+    const tries = (what) => what().catch(() => { /* not there: it is tried again */ });
     if (detail === "lost") {
-      lost = lost || Date.now();
-      ask().catch(() => { /* not there: the page goes on trying */ });
-    } else if (lost || served === null) {
-      met().catch(() => { /* gone again */ });
+      lost = Date.now();
+      asking = setInterval(() => tries(ask), EVERY);
+      tries(ask);
+    } else if (lost) {
+      clearInterval(asking);
+      tries(met);
     }
   });
   const link = document.getElementById("sign-in");

@@ -74,10 +74,10 @@ def page(live_run: Path, begin: Begin) -> str:
     return serving(begin("dashboard", str(live_run)))
 
 
-def serving(process: subprocess.Popen[str]) -> str:
+def serving(process: subprocess.Popen[str], scheme: str = "http://") -> str:
     """Return the address that a dashboard says it serves."""
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("http://"):
+        if line.startswith(scheme):
             return line.strip()
     raise AssertionError("the dashboard ended")
