@@ -1,5 +1,6 @@
 """What every request has to pass before anything answers it."""
 
+import logging
 import math
 import secrets
 import socket
@@ -143,6 +144,7 @@ class Guard:
         role = self.tokens.role(token)
         if role is None:
             who = str(request.remote_ip)
+            logging.getLogger("streamproc").warning("wrong token from %s", who)
             guesses = self._guesses.pop(who, deque(maxlen=GUESSES))
             guesses.append(self._clock())
             self._guesses[who] = guesses

@@ -45,6 +45,7 @@ class Page:
             self._command += ["--token-file", str(token_file)]
         self._path, self._opens = path, opens
         self._address = ""
+        self._answered = threading.Event()
 
     def __enter__(self) -> "Page":
         """Begin to serve; the address is said once it answers."""
@@ -80,7 +81,10 @@ class Page:
 
     def stay(self) -> None:
         """Serve until Ctrl-C, where somebody sits before this terminal."""
-        if self._address and _is_watched():
+        if not _is_watched():
+            return
+        self._answered.wait()
+        if self._address:
             note(f"the page stays at {self._address} until Ctrl-C")
             with suppress(KeyboardInterrupt):
                 self._process.wait()
@@ -91,6 +95,7 @@ class Page:
         assert process.stdout is not None
         assert process.stderr is not None
         self._address = process.stdout.readline().strip()
+        self._answered.set()
         if self._address:
             note(f"the page of the run: {self._address}")
             if self._opens and _is_watched() and _has_windows():
