@@ -4,6 +4,8 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
@@ -17,11 +19,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_demo_from_an_empty_folder(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--frames", "60"]) == 0
+    assert main(["demo", "--frames", "60", "--no-dashboard"]) == 0
     out, err = capfd.readouterr()
     (made,) = Path("runs").iterdir()
     assert re.fullmatch(r"\d{8}T\d{6}Z-demo", made.name)
     assert str(made) in err
+    assert "page" not in err
     assert "frames   60 done" in out
     assert re.search(r"latency  \d+ ms \(p50\), \d+ ms \(p99\)", out)
     percent = float(re.search(r"truth .*\(([\d.]+) %\)", out)[1])  # type: ignore[index]  # it matched
@@ -62,3 +65,14 @@ def test_nothing_done_compares_to_nothing() -> None:
         db.execute("DELETE FROM frames")
         db.commit()
     assert compare("RUN") is None
+
+
+@pytest.mark.slow
+def test_demo_brings_its_page(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--frames", "600", "--to", "RUN"]) == 0
+    err = capfd.readouterr().err
+    found = re.search(r"the page of the run: (http://127\.0\.0\.1:\d+/)", err)
+    assert found, err
+    # nobody sits before this terminal: the page goes with the command
+    with pytest.raises(URLError):
+        urlopen(found[1] + "healthz")

@@ -69,7 +69,7 @@
     show(detail.alerts);
     marks(detail.events);
     const going = detail.state === "running" || detail.state === "paused";
-    $("mark").disabled = !going || document.documentElement.dataset.role === "viewer";
+    $("mark").disabled = !going || document.documentElement.dataset.role !== "operator";
   });
 
   const mark = () => {

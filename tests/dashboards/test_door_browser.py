@@ -79,7 +79,7 @@ def test_a_viewer_watches(window: Any, server: str, tokens: dict[str, str]) -> N
     window.goto(f"{server}run/RUN/?token={tokens['viewer']}")
     window.wait_for_function("window.streamproc?.drawn > 0 && streamproc.told")
     assert window.url == server + "run/RUN/"  # the token is not in it any more
-    for name in ("#pause", "#drain", "#stop", "[data-name='smooth.sigma']"):
+    for name in ("#pause", "#drain", "#stop", "#mark", "[data-name='smooth.sigma']"):
         assert window.locator(name).is_disabled(), name
     note = "You are watching; controls need the operator’s token"
     assert " ".join(window.locator(".watching").inner_text().split()) == note

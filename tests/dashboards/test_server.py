@@ -170,14 +170,29 @@ def test_the_run_does_not_notice_its_death(
 def test_a_run_brings_its_page_and_takes_it_along(begin: Begin, tmp_path: Path) -> None:
     (tmp_path / "short.yaml").write_text(LIVE.replace("100000", "60"))
     run = str(tmp_path / "RUN")
-    process = begin("run", str(tmp_path / "short.yaml"), "--to", run, "--dashboard")
+    options = ("--dashboard", "--token-file", str(tmp_path / "tokens"))
+    process = begin("run", str(tmp_path / "short.yaml"), "--to", run, *options)
     assert process.stdout is not None
     (address,) = (
         line.split()[-1] for line in process.stdout if "the page of the run" in line
     )
     assert process.wait(60) == 0
+    assert "operator: " in (tmp_path / "tokens").read_text(encoding="utf-8")
     with pytest.raises(URLError):
         urlopen(address + "healthz")
+
+
+@pytest.mark.parametrize(
+    "option", [("--port", "5006"), ("--address", "0.0.0.0"), ("--token-file", "t")]
+)
+def test_options_of_a_page_need_one(
+    option: tuple[str, str], begin: Begin, tmp_path: Path
+) -> None:
+    (tmp_path / "short.yaml").write_text(LIVE)
+    process = begin("run", str(tmp_path / "short.yaml"), *option)
+    text = process.communicate(timeout=60)[0]
+    assert process.returncode == 2
+    assert f"{option[0]} is of the page: give --dashboard with it" in text
 
 
 def test_bad_input_is_one_line(tmp_path: Path, begin: Begin) -> None:
