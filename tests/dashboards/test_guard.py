@@ -1,5 +1,6 @@
 """Who may look and who may control, decided on requests as they come."""
 
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -272,3 +273,4 @@ def test_what_cannot_be_served(
     sp.run({"mask": raw.threshold()}, "run")
     with pytest.raises(sp.ConfigError, match=said):
         Dashboard("run", **given)
+    gc.collect()  # here, and not in the next test
