@@ -24,6 +24,8 @@ from .metrics import Metrics
 from .plan import Plan, levels
 from .store.platform import NATIVE
 
+#: Of the file; another one is not read.
+_FORMAT = 1
 #: Seconds between two writings, and those that workers' figures are of.
 _EACH, _LATE = 1.0, 10.0
 #: Seconds that the end of a run waits for a writing that hangs.
@@ -104,6 +106,7 @@ class Work:
             steps = {name: d.told() for name, d in metrics.steps.items()}
             stages = {name: d.told() for name, d in metrics.stages.items()}
         return {
+            "format": _FORMAT,
             "time": time.time(),
             "ended": has_ended,
             "executor": self._executor.name,
@@ -225,12 +228,13 @@ def _joined(plan: Plan) -> dict[str, int]:
 
 
 def read_work(folder: RunFolder) -> dict[str, Any] | None:
-    """Return what a run said last of its work; None where it has not, or is torn."""
+    """Return what a run said last of its work; None where that cannot be read."""
     try:
         found = json.loads(folder.work.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    is_ours = isinstance(found, dict) and found.get("format") == _FORMAT
+    return found if is_ours else None
 
 
 def shares(steps: Mapping[str, Mapping[str, Any]], *, late: bool) -> dict[str, float]:

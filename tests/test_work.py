@@ -158,7 +158,7 @@ def test_a_folder_that_is_gone_stops_nobody(tmp_path: Path) -> None:
     assert not (run.path / "work.json").exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", json.dumps("x")])
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"x"', '{"format": 99}', "{}"])
 def test_what_is_torn_is_nothing(tmp_path: Path, text: str) -> None:
     folder = RunFolder(tmp_path)
     assert read_work(folder) is None
@@ -182,9 +182,7 @@ def test_durations_are_those_of_all_and_of_the_last() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shows", [True, False])
-def test_a_page_of_dask_s_own_is_told_where_there_is_one(
-    tmp_path: Path, shows: bool
-) -> None:
+def test_a_page_of_dasks_own_is_told(tmp_path: Path, shows: bool) -> None:
     from streamproc.execution.cluster import Cluster, ClusterOptions
 
     told, pause = tmp_path / "scheduler.json", threading.Event()

@@ -99,7 +99,7 @@
       ];
     }), "none yet");
     const flight = work.flight;
-    $("workers-of").textContent = `${work.executor} · ${work.is_on ? "last 10 s" : "whole session"} · process ${bytes(work.memory)}`
+    $("workers-of").textContent = `${work.executor} · ${work.ended ? "whole session" : work.is_on ? "last 10 s" : "its last 10 s"} · process ${bytes(work.memory)}`
       + (work.is_on ? ` · in work ${number(flight.frames)} of ${number(flight.most_frames)} frames, ${bytes(flight.bytes)}` : "");
     $("page").hidden = !work.page;
     if (work.page) $("page").href = work.page;

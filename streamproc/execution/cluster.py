@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import ipaddress
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import urlopen
 
 import dask
@@ -54,8 +55,10 @@ _SETTINGS = {
 _CONNECT = 10.0
 #: Seconds for a worker that hangs to be back, and for a cluster to say its last words.
 _RESTART, _FAREWELL = 15.0, 20.0
-#: Seconds for its page to answer, and what it answers.
-_PAGE, _FOUND = 2.0, 200
+#: Seconds for its page to answer.
+_PAGE = 5.0
+#: What it lists its plots in, beside the page.
+_PLOTS = "individual-plots.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +261,9 @@ def _page(client: Client) -> str | None:
     if not link.startswith(("http://", "https://")):
         return None
     try:
-        with urlopen(link, timeout=_PAGE) as answer:
-            return link if answer.status == _FOUND else None
+        # the page itself is drawn when it is asked for, which may take seconds
+        with urlopen(urljoin(link, _PLOTS), timeout=_PAGE) as answer:
+            return link if json.load(answer) else None
     except (OSError, ValueError):
         return None
 
