@@ -18,7 +18,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import RedirectHandler, RequestHandler, StaticFileHandler
 
 from .door import Careful, Login, Logout, Refused, Shown, Whoami, asset, page
-from .guard import Guard, Refusal
+from .guard import NEEDED, Guard, Refusal
 from .live import Hub, Viewer
 from .plots import plots
 from .runs import GOING, Runs
@@ -84,12 +84,13 @@ class Site(BokehTornado):
     def find_handler(self, request: HTTPServerRequest, **_: Any) -> Any:
         """Return who answers a request: the guard, where it is not let in."""
         guard = self._guard
-        shows = guard.tokens is not None and "token" in request.query_arguments
         refusal = guard.refusal(request)
-        if refusal is not None and not (shows and refusal.status == 401):
-            return self._refused(request, refusal)
-        if shows and request.method == "GET":
+        shows = "token" in request.query_arguments and request.method == "GET"
+        may_show = guard.tokens is not None and (refusal or NEEDED) is NEEDED
+        if shows and may_show:
             return self.get_handler_delegate(request, Shown, {"guard": guard})
+        if refusal is not None:
+            return self._refused(request, refusal)
         if self._runs.several and f"{request.path}/".startswith(f"{_RUN}/"):
             return self._of_run(request)
         return super().find_handler(request)

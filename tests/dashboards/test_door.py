@@ -91,6 +91,15 @@ def test_nothing_is_answered_without_a_right_token(
         assert status(**bearer(token), Host="evil.example") == 403
 
 
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "OPTIONS", "GET"])
+def test_no_method_goes_round_the_door(guarded: Guarded, method: str) -> None:
+    for place in ("", "metrics", "autoload.js", "whoami", "live"):
+        for query in ("", "?token=x", "?token="):
+            answer = ask(guarded.page, place + query, method=method, source=another())
+            assert answer.status == 401, (place, query)
+            assert answer.headers["Set-Cookie"] is None
+
+
 def test_who_has_a_token_is_answered(guarded: Guarded) -> None:
     for token in (guarded.viewer, guarded.operator):
         for place in ("", "metrics", "whoami", "metadata"):
