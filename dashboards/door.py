@@ -34,7 +34,10 @@ class Door(RequestHandler):
             self.finish(f"{refusal.title.lower()}: {refusal.line}\n")
             return
         asks = refusal.status in (401, 429) and self.guard.tokens is not None
-        self.finish(page("door.html", told=refusal, asks=asks, after=after))
+        again = refusal is NEEDED
+        self.finish(
+            page("door.html", told=refusal, asks=asks, after=after, again=again)
+        )
 
     def let_in(self, role: Role, after: str) -> None:
         """Begin a session, and go where the page was wanted."""

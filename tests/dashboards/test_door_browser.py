@@ -102,6 +102,15 @@ def test_a_viewer_watches(window: Any, server: str, tokens: dict[str, str]) -> N
     assert window.locator("#pause").is_enabled()
 
 
+def test_a_link_from_elsewhere_leads_in(
+    window: Any, server: str, tokens: dict[str, str]
+) -> None:
+    sign_in(window, server, tokens["viewer"])
+    window.goto("data:text/html,<a href='" + server + "run/RUN/'>the run</a>")
+    window.get_by_role("link").click()
+    window.wait_for_function("window.streamproc?.drawn > 0")
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("role", ["viewer", "operator"])
 def test_the_header_has_room(
