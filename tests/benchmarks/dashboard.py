@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,15 +91,17 @@ def command(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 @contextmanager
-def running(folder: Path, *, side: int, fps: float, frames: int) -> Iterator[Path]:
-    """Give the folder of a live run that goes on, with a frame done."""
+def running(
+    folder: Path, *, side: int, fps: float, frames: int
+) -> Iterator[tuple[Path, psutil.Process]]:
+    """Give a live run that goes on, with a frame done: its folder and its process."""
     file, run = folder / "live.yaml", folder / "RUN"
     file.write_text(LIVE.format(side=side, fps=fps, frames=frames))
     with command("run", str(file), "--to", str(run)) as process:
         while not done(run):
             assert process.poll() is None, "the run has ended"
             time.sleep(0.05)
-        yield run
+        yield run, psutil.Process(process.pid)
 
 
 @contextmanager
@@ -231,7 +233,7 @@ def bench_viewers(root: Path, seconds: float, side: int) -> list[Cost]:
     print(f"\nthe page of {side}² at 30 frames/s, {seconds:g} s each")
     frames = round(30 * (4 * (seconds + WARM) + 60))
     found = []
-    with running(root, side=side, fps=30.0, frames=frames) as run:
+    with running(root, side=side, fps=30.0, frames=frames) as (run, _):
         for viewers in (1, 4, 1, 4):
             with served(run) as (page, process):
                 cost = watch(page, process, seconds, viewers=viewers, stalled=0)
@@ -250,6 +252,7 @@ def bench_stalled(root: Path, seconds: float, side: int, rounds: int) -> list[Co
         "takes all"
     )
     speeds: dict[bool, list[float]] = {False: [], True: []}
+    efforts: dict[bool, list[float]] = {False: [], True: []}
     frames = int(_DISK / (side * side * 2 * 4 / 3))
     costs = []
     for number in range(rounds):
@@ -258,31 +261,38 @@ def bench_stalled(root: Path, seconds: float, side: int, rounds: int) -> list[Co
             folder.mkdir()
             with ExitStack() as stack:
                 one = running(folder, side=side, fps=1000.0, frames=frames)
-                run = stack.enter_context(one)
+                run, engine = stack.enter_context(one)
                 cost = None
                 if has_page:
                     page, process = stack.enter_context(served(run))
-                before, begin = done(run), time.perf_counter()
+                before, begin, cpu = done(run), time.perf_counter(), used(engine)
                 if has_page:
                     cost = watch(page, process, seconds, viewers=1, stalled=STALLED)
                     costs.append(cost)
                 else:
                     time.sleep(seconds + WARM)
-                speed = (done(run) - before) / (time.perf_counter() - begin)
+                cpu, took = used(engine) - cpu, time.perf_counter() - begin
+                came = done(run) - before
             shutil.rmtree(folder)
-            speeds[has_page].append(speed)
+            speeds[has_page].append(came / took)
+            efforts[has_page].append(1e3 * cpu / max(came, 1))
             named = "with the page" if has_page else "without"
-            print(f"  {named:14s} {speed:7.1f} frames/s  {cost or ''}", flush=True)
-    tell(speeds)
+            print(
+                f"  {named:14s} {came / took:7.1f} frames/s, "
+                f"{efforts[has_page][-1]:6.2f} ms of processor per frame  {cost or ''}",
+                flush=True,
+            )
+    tell("frames/s", speeds)
+    tell("ms of processor per frame", efforts)
     return costs
 
 
-def tell(speeds: dict[bool, Sequence[float]] | dict[bool, list[float]]) -> None:
+def tell(what: str, figures: Mapping[bool, Sequence[float]]) -> None:
     """Print the medians, and how far rounds of the same kind lie apart."""
-    middle = {kind: statistics.median(found) for kind, found in speeds.items()}
-    spread = max(max(found) - min(found) for found in speeds.values())
+    middle = {kind: statistics.median(found) for kind, found in figures.items()}
+    spread = max(max(found) - min(found) for found in figures.values())
     print(
-        f"  medians: {middle[True]:.1f} with, {middle[False]:.1f} without: "
+        f"  {what}, medians: {middle[True]:.2f} with, {middle[False]:.2f} without: "
         f"{middle[True] / middle[False]:.3f}; rounds of a kind differ by up to "
         f"{spread / middle[False]:.1%}"
     )
