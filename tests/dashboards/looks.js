@@ -58,7 +58,7 @@
     const wrong = [];
     for (const part of document.querySelectorAll("body *")) {
       const text = [...part.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-      if (!text || !part.checkVisibility() || part.disabled || part.closest(":disabled, .over, #veil, dialog:not([open])")) continue;
+      if (!text || !part.checkVisibility() || part.disabled || part.closest(":disabled, .over, svg, #veil, dialog:not([open])")) continue;
       const style = getComputedStyle(part), ground = behind(part);
       if (ground === null) continue;
       const [low, high] = [light(numbers(style.color)), light(ground)].sort((a, b) => a - b);
