@@ -9,6 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streamproc.errors import StreamprocError
 from streamproc.folder import RunFolder, connect_readonly
 from streamproc.reading import source_info
@@ -44,6 +47,17 @@ _COUNTED = (
     + ", ".join(f"sum(latency_ms <= {edge})" for edge in BINS)
     + ", count(latency_ms), sum(latency_ms) FROM frames WHERE frame > ? GROUP BY state"
 )
+
+
+#: Rows of `SERIES`: no object has no area, and losses are per second.
+_SUMMARY = (
+    "SELECT time, objects, CASE WHEN objects > 0 THEN area END, "
+    "CASE WHEN objects > 0 THEN intensity END, fps, latency_p50, latency_p99, "
+    "1.0 * lost / seconds, 1.0 * failed / seconds, 1.0 * skipped / seconds "
+    "FROM summary WHERE seconds=? AND time>? ORDER BY time"
+)
+#: Of how many rows one that is shown may stand for, before coarser ones are read.
+_THINNED = 20
 
 
 @dataclass
@@ -86,6 +100,7 @@ class Feed:
         with suppress(StreamprocError):
             document = folder.document()
         self.adjustable: Sequence[str] = tuple(document.get("adjustable") or ())
+        self._counts_objects = not document or _counts_objects(document)
 
     def state(self) -> str:
         """Return ``running``, ``paused``, ``finished``, ``stopped`` … or ``gone``."""
@@ -138,20 +153,20 @@ class Feed:
         return (rows[0][0], rows[0][1]) if rows else (None, None)
 
     def series(self, after: float, most: int) -> list[tuple[float, ...]]:
-        """Return rows of `SERIES` later than ``after``, one a second, oldest first.
+        """Return rows of `SERIES` later than ``after``, oldest first; NaN is unknown.
 
-        Where they would be more than ``most``, those of 10 s or 60 s, else the last.
+        One a second. Where they are more than ``most``, of several in turn the least
+        and the greatest value of each column, so that no peak is lost; where they are
+        very many, of the means over 10 s or 60 s.
         """
-        columns = ", ".join(SERIES)
         for seconds in (1, 10, 60):
-            rows = self._query(
-                f"SELECT {columns} FROM summary WHERE seconds=? AND time>? "
-                "ORDER BY time DESC LIMIT ?",
-                (seconds, after, most + 1),
-            )
-            if len(rows) <= most:
+            rows = self._query(_SUMMARY, (seconds, after))
+            if len(rows) <= _THINNED * most:
                 break
-        return [tuple(0.0 if v is None else v for v in r) for r in rows[most - 1 :: -1]]
+        values = np.array(rows, float).reshape(-1, len(SERIES))
+        if not self._counts_objects:
+            values[:, SERIES.index("objects")] = np.nan
+        return [tuple(row) for row in _thinned(values, most).tolist()]
 
     def events(self, most: int = 50) -> list[dict[str, Any]]:
         """Return the last events, the newest first."""
@@ -265,6 +280,10 @@ class Feed:
         if not newest:
             return {"objects": None, "area": None, "intensity": None, "lost_minute": 0}
         objects, area, intensity, when = newest[0]
+        if not self._counts_objects:
+            objects = None
+        if not objects:
+            area = intensity = None
         lost = self._query(
             "SELECT coalesce(sum(lost), 0) FROM summary WHERE seconds=1 AND time>?",
             (when - 60,),
@@ -291,3 +310,25 @@ class Feed:
         db, self._db = self._db, None
         if db is not None:
             db.close()
+
+
+def _counts_objects(document: Mapping[str, Any]) -> bool:
+    """Return whether the summary counts objects: those of a saved ``measure``."""
+    past = document.get("recorded") or {}
+    steps, saved = past.get("steps") or {}, past.get("saved") or {}
+    return any("measure" in (steps.get(step) or {}) for step in saved.values())
+
+
+def _thinned(rows: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """Return rows, two for several: the extremes of each column, in their order."""
+    if len(rows) <= most:
+        return rows
+    size = -(-2 * len(rows) // most)
+    thin = []
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        low, high = np.fmin.reduce(part), np.fmax.reduce(part)
+        known = np.where(np.isnan(part), low, part)
+        rises = known.argmin(axis=0) <= known.argmax(axis=0)
+        thin += [np.where(rises, low, high), np.where(rises, high, low)]
+    return np.array(thin)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +19,8 @@ from streamproc.folder import RunFolder
 from .bench import Bench
 from .feed import Feed
 from .guard import Guard
-from .picture import Pictures
+from .history import History
+from .picture import Look, Pictures
 from .prometheus import exposition
 
 #: Seconds between looks for a new frame, and between numbers.
@@ -42,10 +44,13 @@ class Hub:
         #: pictures encoded so far
         self.encoded = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="dashboard")
+        #: what is asked of the run's past
+        self.history = History(folder)
         self._feed: Feed | None = None
         self._bench_of: Bench | None = None
         self._pictures: Pictures | None = None
-        self._newest: tuple[int, bytes] | None = None
+        #: the newest picture, by how it is wanted
+        self._newest: dict[Look, tuple[int, bytes]] = {}
         self._stamp: object = None
         self._is_busy = self._is_telling = False
         self._timers = [
@@ -64,6 +69,7 @@ class Hub:
             timer.stop()
         self._pool.submit(self._let_go)
         self._pool.shutdown(wait=False)
+        self.history.close()
 
     def wake(self) -> None:
         """Look at once: a viewer has room again."""
@@ -85,18 +91,24 @@ class Hub:
             return
         self._is_busy = True
         try:
-            newest = None
-            if any(viewer.wants and viewer.follows for viewer in self.viewers):
-                newest = await self._in_thread(self._encode)
-            for viewer in tuple(self.viewers):
-                if not viewer.wants:
+            following = [v for v in self.viewers if v.wants and v.follows]
+            looks = Counter(viewer.look for viewer in following)
+            wanted = {viewer.look for viewer in self.viewers}
+            self._newest = {k: v for k, v in self._newest.items() if k in wanted}
+            # what most want is served first; a look of one's own costs its own encode
+            for look, _ in looks.most_common():
+                newest = await self._in_thread(self._encode, look)
+                if newest is None:
                     continue
-                if viewer.follows:
-                    if newest is not None and viewer.at != newest[0]:
+                for viewer in following:
+                    is_new = viewer.look == look and viewer.at != newest[0]
+                    if viewer.wants and viewer.follows and is_new:
                         viewer.send_picture(*newest)
-                elif viewer.pinned is not None:
-                    shown, viewer.pinned = viewer.pinned, None
-                    old = await self._in_thread(self._encode_frame, shown)
+            for viewer in tuple(self.viewers):
+                shown = viewer.pinned
+                if viewer.wants and shown is not None:
+                    viewer.pinned = None
+                    old = await self._in_thread(self._encode_frame, shown, viewer.look)
                     if old is not None:
                         viewer.send_picture(shown, old)
         finally:
@@ -133,27 +145,30 @@ class Hub:
             self._bench_of = Bench(self._known)
         return self._bench_of
 
-    def _encode(self) -> tuple[int, bytes] | None:
+    def _encode(self, look: Look) -> tuple[int, bytes] | None:
         """Return the newest frame and its message."""
         stamp = self._known.stamp()
-        if self._newest is not None and stamp == self._stamp:
-            return self._newest
+        if look in self._newest and stamp == self._stamp:
+            return self._newest[look]
         newest = self._known.newest()
         if newest is None:
             return None
-        if self._newest is None or self._newest[0] != newest:
-            message = self._encode_frame(newest)
+        known = self._newest.get(look)
+        if known is None or known[0] != newest:
+            message = self._encode_frame(newest, look, follows=True)
             if message is None:
                 return None
-            self._newest = newest, message
+            self._newest[look] = known = newest, message
         self._stamp = stamp
-        return self._newest
+        return known
 
-    def _encode_frame(self, frame: int) -> bytes | None:
+    def _encode_frame(
+        self, frame: int, look: Look, follows: bool = False
+    ) -> bytes | None:
         if self._pictures is None:
             self._pictures = Pictures(self.folder)
         try:
-            picture = self._pictures.read(frame)
+            picture = self._pictures.read(frame, look, follows=follows)
         except (StreamprocError, OSError, KeyError, ValueError):
             # just being written, or its folder is gone: the next look tells
             self._pictures = None
@@ -218,6 +233,8 @@ class Viewer(WebSocketHandler):
         """Take the run to show, and who may control it."""
         self._hub, self._guard = hub(self.request), guard
         self.credits, self.at = CREDITS, -1
+        #: how it wants its pictures
+        self.look = Look()
         #: the frame of the past that is to be shown, once
         self.pinned: int | None = None
         #: whether it is shown the newest frame
@@ -263,6 +280,12 @@ class Viewer(WebSocketHandler):
             self._hub.wake()
         elif "heard" in request:
             self._takes_numbers = True
+        elif "look" in request:
+            try:
+                self.look, self.at = Look.of(request["look"]), -1
+            except ConfigError as error:
+                self._say({"type": "error", "message": one_line(error)})
+            self._hub.wake()
         elif "show" in request:
             frame = request["show"]
             is_frame = type(frame) is int and frame >= 0

@@ -5,14 +5,14 @@ import struct
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamproc.errors import StreamprocError
+from streamproc.errors import ConfigError, StreamprocError
 from streamproc.folder import RunFolder
 from streamproc.frame import Array, Source
 from streamproc.plugins import make_source
@@ -35,6 +35,9 @@ COLOURS = 7
 #: Magic, frame, width, height, bytes of JPEG, runs of labels, time in ms, black, white.
 HEADER = struct.Struct("<4sIIIIIdff")
 MAGIC = b"SPV1"
+
+#: ``(y, x)`` bytes.
+Mask: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,49 @@ class Picture:
         return header + jpeg + self.runs.packed()
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a frame is to be shown; those who want it alike are sent the same picture.
+
+    Raises
+    ------
+    ConfigError
+        By `of`: what a page asked for is none.
+    """
+
+    #: which one of several, and which plane; None is the brightest along z
+    channel: int = 0
+    z: int | None = None
+    #: what becomes black and white, in the frame's units; None follows the frames
+    ends: tuple[float, float] | None = None
+    #: the label image whose objects are shown; None is the first
+    labels: str | None = None
+
+    @classmethod
+    def of(cls, told: object) -> "Look":
+        """Return what a page asked for, checked."""
+        try:
+            found = cls(**told)  # type: ignore[arg-type]  # checked below
+        except TypeError as error:
+            raise ConfigError("a look has channel, z, ends and labels") from error
+        if type(found.channel) is not int or found.channel < 0:
+            raise ConfigError(f"channel must be 0 or more, got {found.channel!r}")
+        if found.z is not None and (type(found.z) is not int or found.z < 0):
+            raise ConfigError(f"z must be 0 or more or null, got {found.z!r}")
+        if found.labels is not None and type(found.labels) is not str:
+            raise ConfigError(f"labels must be a name, got {found.labels!r}")
+        if found.ends is None:
+            return found
+        ends = found.ends
+        if not isinstance(ends, Sequence) or len(ends) != 2 or isinstance(ends, str):
+            raise ConfigError(f"ends must be black and white, got {ends!r}")
+        if any(type(end) not in (int, float) or not abs(end) < 1e30 for end in ends):
+            raise ConfigError(f"black and white must be numbers, got {list(ends)!r}")
+        if ends[0] >= ends[1]:
+            raise ConfigError(f"black must be below white, got {list(ends)!r}")
+        return replace(found, ends=(float(ends[0]), float(ends[1])))
+
+
 class Pictures:
     """Reads frames of a run from its store; of a recording, else, from the recording.
 
@@ -109,32 +155,32 @@ class Pictures:
     ----------
     folder
         The run.
-    channel
-        Which one of several is shown.
     """
 
-    def __init__(self, folder: RunFolder, channel: int = 0) -> None:
-        self._folder, self._channel = folder, channel
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
         self._results = Results(folder)
         self._chunks = Chunks(folder)
         #: array, its place in the store, and pixels of the frame per pixel of it
-        self._open: dict[str, tuple[Any, str, float]] = {}
+        self._open: dict[tuple[str, bool], tuple[Any, str, float]] = {}
         self._is_saved, self._label_names = False, list[str]()
         self._named_at = -_RENAME
         self._source: Source | None = None
-        self._ends: tuple[float, float] | None = None
+        #: by channel and z: black and white of the frames of late
+        self._ends: dict[tuple[int, int | None], tuple[float, float]] = {}
         #: why there is no picture, if there is none
         self.reason: str | None = None
 
-    def read(self, frame: int) -> Picture | None:
-        """Return a frame; None where nothing can be shown, and `reason` says why."""
-        now = time.monotonic()
-        if now - self._named_at >= _RENAME:
-            self._is_saved = "source" in list(self._results.images)
-            self._label_names = list(self._results.labels)
-            self._named_at = now
-        image, scale = self._image(frame)
-        labels = self._labels(frame)
+    def read(
+        self, frame: int, look: Look = Look(), *, follows: bool = False
+    ) -> Picture | None:
+        """Return a frame; None where nothing can be shown, and `reason` says why.
+
+        With ``follows`` black and white move slowly from frame to frame, else they
+        are the frame's own.
+        """
+        image, scale = self._image(frame, look)
+        labels = self._numbers(frame, look)
         if image is None and labels is None:
             return None
         if image is None:
@@ -143,15 +189,29 @@ class Pictures:
             ends = (0.0, 0.0)
         else:
             step = max(1, math.isqrt(image.size // _JUDGED))
-            ends = self._follow(limits(image[::step, ::step]))
+            ends = look.ends or limits(image[::step, ::step])
+            if follows and look.ends is None:
+                ends = self._follow(ends, look)
             gray = stretch(image, ends)
         if labels is None:
             runs = Runs.none(gray.shape)
-        elif labels.shape != gray.shape:
-            runs = Runs.of(_resized(labels, gray.shape))
         else:
-            runs = Runs.of(labels)
+            runs = Runs.of(_resized(labels, gray.shape))
         return Picture(frame, gray, runs, ends, scale)
+
+    def mask(self, frame: int, look: Look, numbers: Sequence[int]) -> Mask | None:
+        """Return where some objects are in the picture of a frame, 1 there, 0 else."""
+        labels = self._numbers(frame, look)
+        if labels is None:
+            return None
+        found = np.isin(labels, numbers).astype(np.uint8)
+        image = self._image(frame, look)[0]
+        return found if image is None else _resized(found, image.shape)
+
+    def whole(self, frame: int, look: Look) -> tuple[Array | None, Array | None]:
+        """Return a frame's pixels and its objects' numbers as they are saved."""
+        image = self._image(frame, look, whole=True)[0]
+        return image, self._numbers(frame, look, whole=True)
 
     def close(self) -> None:
         """Let go of the recording, and of the ledger."""
@@ -160,9 +220,14 @@ class Pictures:
             self._source.close()
             self._source = None
 
-    def _image(self, frame: int) -> tuple[Array | None, float]:
-        """Return the source's plane, small enough, and its scale."""
-        found = self._plane("source", frame) if self._is_saved else None
+    def _image(
+        self, frame: int, look: Look, *, whole: bool = False
+    ) -> tuple[Array | None, float]:
+        """Return the source's plane, small enough unless ``whole``, and its scale."""
+        self._learn()
+        found = None
+        if self._is_saved:
+            found = self._plane("source", frame, look, whole=whole)
         if found is not None:
             return found
         try:
@@ -175,55 +240,81 @@ class Pictures:
         except StreamprocError as error:
             self.reason = f"the source cannot be read: {error}"
             return None, 1.0
-        return _small(self._flat(read.pixels, self._source.info.axes))
+        axes = self._source.info.axes
+        plane = read.pixels[_chosen(axes, read.pixels.shape, look)]
+        plane = flat(plane, axes.replace("c", ""))
+        return (plane, 1.0) if whole else _small(plane)
 
-    def _labels(self, frame: int) -> Array | None:
-        """Return the plane of labels, or of a mask."""
+    def _numbers(self, frame: int, look: Look, *, whole: bool = False) -> Array | None:
+        """Return each object's number, of the label image that is wanted."""
+        self._learn()
         for name in self._label_names:
-            found = self._plane(name, frame)
+            if look.labels not in (None, name):
+                continue
+            found = self._plane(name, frame, look, whole=whole)
             if found is not None:
                 return found[0]
         return None
 
-    def _plane(self, name: str, frame: int) -> tuple[Array, float] | None:
+    def _learn(self) -> None:
+        """Look which images there are, now and then."""
+        now = time.monotonic()
+        if now - self._named_at >= _RENAME:
+            self._is_saved = "source" in list(self._results.images)
+            self._label_names = list(self._results.labels)
+            self._named_at = now
+
+    def _plane(
+        self, name: str, frame: int, look: Look, *, whole: bool
+    ) -> tuple[Array, float] | None:
         """Return a saved image's plane, from the first level that is small enough."""
-        array, path, scale = self._open.get(name, (None, "", 1.0))
+        array, path, scale = self._open.get((name, whole), (None, "", 1.0))
         if array is None or frame >= array.shape[0]:
             levels: Sequence[Any] = self._results.levels(name)
-            fit = (n for n, a in enumerate(levels) if max(a.shape[-2:]) <= LONGEST)
+            fit = (
+                n for n, a in enumerate(levels) if whole or max(a.shape[-2:]) <= LONGEST
+            )
             level = next(fit, len(levels) - 1)
             array, scale = levels[level], levels[0].shape[-1] / levels[level].shape[-1]
             where = name if name == "source" else f"source/labels/{name}"
             path = f"{where}/{level}"
-            self._open[name] = array, path, scale
+            self._open[name, whole] = array, path, scale
         if frame >= array.shape[0]:
             return None
-        axes = "tczyx"[-array.ndim :]
-        if array.ndim == 4:
-            axes = "t" + self._results.source.axes
+        axes = "".join(array.metadata.dimension_names[1:])
         image = self._chunks.read(path, array, frame)
         image = pixels(array, frame) if image is None else image
-        plane, more = _small(self._flat(image, axes[1:]))
+        plane = flat(image[_chosen(axes, image.shape, look)], axes.replace("c", ""))
+        if whole:
+            return plane, scale
+        plane, more = _small(plane)
         return plane, scale * more
 
-    def _flat(self, image: Array, axes: str) -> Array:
-        """Return the plane that is shown: of one channel, the brightest along z."""
-        if "c" in axes:
-            channel = min(self._channel, image.shape[axes.index("c")] - 1)
-            image = image.take(channel, axis=axes.index("c"))
-            axes = axes.replace("c", "")
-        return flat(image, axes)
-
-    def _follow(self, ends: tuple[float, float]) -> tuple[float, float]:
+    def _follow(self, ends: tuple[float, float], look: Look) -> tuple[float, float]:
         """Return black and white, a little nearer to those of this frame."""
-        known = self._ends
-        if known is None or not np.isfinite(known).all():
-            self._ends = ends
-        elif np.isfinite(ends).all():
+        key = look.channel, look.z
+        known = self._ends.get(key)
+        if known is not None and np.isfinite(known).all():
+            if not np.isfinite(ends).all():
+                return known
             low, high = (k + FOLLOW * (e - k) for k, e in zip(known, ends, strict=True))
-            self._ends = low, high
-        assert self._ends is not None
-        return self._ends
+            ends = low, high
+        self._ends[key] = ends
+        return ends
+
+
+def _chosen(axes: str, shape: Sequence[int], look: Look) -> tuple[int | slice, ...]:
+    """Return what to take of a frame: one channel; one plane (as many), or all."""
+    index: list[int | slice] = []
+    for axis, size in zip(axes, shape, strict=True):
+        if axis == "c":
+            index.append(min(look.channel, size - 1))
+        elif axis == "z" and look.z is not None:
+            at = min(look.z, size - 1)
+            index.append(slice(at, at + 1))
+        else:
+            index.append(slice(None))
+    return tuple(index)
 
 
 def _recording(folder: RunFolder) -> Source | None:
@@ -241,7 +332,9 @@ def _recording(folder: RunFolder) -> Source | None:
 
 
 def _resized(labels: Array, shape: tuple[int, ...]) -> Array:
-    """Return labels in another size, each pixel the nearest one's."""
+    """Return labels in this size, each pixel the nearest one's."""
+    if labels.shape == shape:
+        return labels
     rows = np.arange(shape[0]) * labels.shape[0] // shape[0]
     columns = np.arange(shape[1]) * labels.shape[1] // shape[1]
     resized: Array = labels[rows[:, None], columns]

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from bokeh.core.templates import get_env
 from bokeh.document import Document
+from bokeh.events import Tap
 from bokeh.models import (
     BasicTicker,
     ColumnDataSource,
+    CustomJS,
     DataRange1d,
     DatetimeTicker,
     DatetimeTickFormatter,
@@ -30,6 +32,9 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE = (
     "#CC79A7",
 )
 INK = "#7d8aa0"
+_TELL = """
+dispatchEvent(new CustomEvent("streamproc-moment", { detail: cb_obj.x / 1e3 }))
+"""
 #: Name in the page, and its lines: column, colour, legend.
 PLOTS: dict[str, Sequence[tuple[str, str]]] = {
     "count": [("objects", BLUE)],
@@ -108,6 +113,8 @@ def _plot(name: str, source: ColumnDataSource, lines: Sequence[tuple[str, str]])
         x_range=DataRange1d(range_padding=0.02),
         y_range=DataRange1d(start=0, range_padding=0.15, min_interval=1),
     )
+    # a click tells the page its moment
+    made.js_on_event(Tap, CustomJS(code=_TELL))
     for column, colour in lines:
         made.line("time", column, source=source, line_color=colour, line_width=2.5)
         # a run of one second is a point

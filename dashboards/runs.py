@@ -76,7 +76,7 @@ class Runs:
         """Close what nobody looked at for a while."""
         now = time.monotonic()
         for name, hub in tuple(self._hubs.items()):
-            if hub.viewers:
+            if hub.viewers or hub.history.exports:
                 self._used[name] = now
             elif now - self._used[name] > _KEPT:
                 del self._hubs[name]

@@ -19,6 +19,7 @@ from tornado.web import RedirectHandler, RequestHandler, StaticFileHandler
 
 from .door import Careful, Login, Logout, Refused, Shown, Whoami, asset, page
 from .guard import NEEDED, Guard, Refusal
+from .history import QUESTIONS, Data
 from .live import Hub, Viewer
 from .plots import plots
 from .runs import GOING, Runs
@@ -47,6 +48,7 @@ class Site(BokehTornado):
         patterns: list[Any] = [
             (f"{at}/live", Viewer, {**hub, **door}),
             (f"{at}/metrics", _Metrics, hub),
+            (f"{at}/data/({QUESTIONS})", Data, hub),
             ("/assets/(.*)", _Asset, {"path": str(files(__package__) / "assets")}),
             ("/healthz", _Health),
             ("/login", Login, door),

@@ -3,10 +3,10 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
-  // Okabe and Ito's colours: apart for every kind of eye.
+  // After Okabe and Ito: apart for every kind of eye. White is for what is selected.
   const COLOURS = [
     [86, 180, 233], [230, 159, 0], [240, 228, 66], [0, 200, 150],
-    [255, 122, 60], [222, 140, 190], [255, 255, 255],
+    [255, 122, 60], [222, 140, 190], [178, 164, 255],
   ];
   const PAINT = new Uint32Array(256);
   COLOURS.forEach(([r, g, b], i) => { PAINT[i + 1] = (0xff000000 | (b << 16) | (g << 8) | r) >>> 0; });
@@ -27,7 +27,8 @@
   const send = (request) => { if (socket && socket.readyState === 1) socket.send(JSON.stringify(request)); };
   // what tests, curious people and the other scripts look at; these are told the event
   // "told", and may add to what keys do
-  window.streamproc = { drawn: 0, frame: -1, told: null, errors: [], send, keys: {} };
+  const page = window.streamproc = { drawn: 0, frame: -1, told: null, errors: [], send, keys: {} };
+  const announce = (what, detail) => dispatchEvent(new CustomEvent(`streamproc-${what}`, { detail }));
   const number = (value, digits = 0) =>
     value === null || value === undefined ? "–"
       : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -77,6 +78,7 @@
       $("image").width = width;
       $("image").height = height;
       root.style.setProperty("--ratio", width / height);
+      announce("resized");
     }
     image.drawImage(bitmap, 0, 0);
     bitmap.close();
@@ -85,9 +87,11 @@
     await new Promise((drawn) => (document.hidden ? setTimeout(drawn, 250) : requestAnimationFrame(drawn)));
     taken = view.getFloat64(24, true);
     $("frame").textContent = `Frame ${number(frame)}`;
-    window.streamproc.drawn++;
-    window.streamproc.frame = frame;
+    page.drawn++;
+    page.frame = frame;
+    page.ends = [view.getFloat32(32, true), view.getFloat32(36, true)];
     send({ drawn: frame });
+    announce("drawn", frame);
   }
 
   // a bar of 1, 2 or 5 times a power of ten, about a sixth of the picture
@@ -104,7 +108,7 @@
   function become(next) {
     if (next === state) return;
     state = next;
-    dispatchEvent(new CustomEvent("streamproc-state", { detail: next }));
+    announce("state", next);
     $("state").className = `state ${next}`;
     $("state-text").textContent = WORDS[next] || next;
     $("state-icon").setAttribute("d", ICONS[next] || ICONS.lost);
@@ -118,10 +122,9 @@
 
   function tell(told) {
     send({ heard: true });
-    window.streamproc.told = told;
+    page.told = told;
     skew = Date.now() / 1000 - told.now;
     become(told.state);
-    const newest = told.newest;
     for (const key of ["done", "pending", "viewers", "admitted", "lost", "failed", "skipped"]) {
       $(key).textContent = number(told[key]);
     }
@@ -132,9 +135,7 @@
     $("p50").textContent = number(told.p50);
     $("p99").textContent = number(told.p99);
     $("tile-lost").className = told.lost_minute || told.failed ? "tile bad" : "tile";
-    if (newest !== null) $("past").max = newest;
-    if (newest !== null && $("follow").getAttribute("aria-pressed") === "true") $("past").value = newest;
-    if (told.no_picture && !window.streamproc.drawn) $("frame").textContent = told.no_picture;
+    if (told.no_picture && !page.drawn) $("frame").textContent = told.no_picture;
     scale(told.field_um);
     parameters(told);
     $("events").replaceChildren(...told.events.map((event) => {
@@ -181,7 +182,7 @@
   }
 
   function say(text) {
-    window.streamproc.errors.push(text);
+    page.errors.push(text);
     $("said").textContent = text;
     $("said").hidden = false;
     setTimeout(() => { $("said").hidden = true; }, 8000);
@@ -193,7 +194,10 @@
     at.search = at.hash = "";
     socket = new WebSocket(at);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => { retry = 500; };
+    socket.onopen = () => {
+      retry = 500;
+      announce("open");
+    };
     socket.onmessage = ({ data }) => {
       if (typeof data !== "string") { draw(data); return; }
       const told = JSON.parse(data);
@@ -228,29 +232,13 @@
     choice.onchange = () => { overlay = choice.value; if (shown) paint(shown); };
   }
   $("opacity").oninput = () => { $("labels").style.opacity = $("opacity").value; };
-  $("brightness").oninput = () => { $("image").style.filter = `brightness(${$("brightness").value})`; };
-  $("past").oninput = () => {
-    $("follow").setAttribute("aria-pressed", "false");
-    send({ show: Number($("past").value) });
-  };
-  $("follow").onclick = () => {
-    $("follow").setAttribute("aria-pressed", "true");
-    send({ show: null });
-  };
-  $("stage").onmousemove = (event) => {
-    if (!shown) return;
-    const box = $("stage").getBoundingClientRect();
-    const x = Math.floor((event.clientX - box.left) / box.width * shown.width);
-    const y = Math.floor((event.clientY - box.top) / box.height * shown.height);
-    $("cursor").textContent = `x ${x}  y ${y}${shown.map[y * shown.width + x] ? "  · object" : ""}`;
-  };
-  $("stage").onmouseleave = () => { $("cursor").textContent = ""; };
 
   // a view is a button of the header, and the parts of the page that style.css shows with it
   const VIEWS = document.querySelectorAll("[id^=view-]");
   function view(name) {
     root.dataset.view = localStorage.streamprocView = name;
     for (const button of VIEWS) button.setAttribute("aria-pressed", String(button.id === `view-${name}`));
+    announce("view", name);
     dispatchEvent(new Event("resize"));
   }
   function theme() {
@@ -269,13 +257,13 @@
   addEventListener("told", ink);
   for (const button of VIEWS) button.onclick = () => view(button.id.slice(5));
   $("theme").onclick = theme;
-  Object.assign(window.streamproc.keys, { " ": pause, t: theme, S: stop });
+  Object.assign(page.keys, { " ": pause, t: theme, S: stop });
   addEventListener("keydown", (event) => {
     const tag = event.target.tagName;
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || /INPUT|SELECT|TEXTAREA/.test(tag)) return;
     if (tag === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
     const chosen = [...VIEWS].find((button) => button.getAttribute("aria-keyshortcuts") === event.key);
-    const does = chosen ? () => chosen.click() : window.streamproc.keys[event.key];
+    const does = chosen ? () => chosen.click() : page.keys[event.key];
     if (does) { event.preventDefault(); does(); }
   });
   setInterval(() => {
@@ -285,6 +273,10 @@
     $("age").textContent = !going ? "" : seconds < 1 ? `${Math.round(seconds * 1000)} ms ago` : `${seconds.toFixed(1)} s ago`;
     $("age").classList.toggle("old", going && seconds > 3);
   }, 200);
-  view(root.dataset.view);
-  connect();
+  // the other scripts of the page hear what is announced, and use these
+  Object.assign(page, { say, number, announce });
+  addEventListener("DOMContentLoaded", () => {
+    view(root.dataset.view);
+    connect();
+  });
 })();

@@ -177,3 +177,58 @@ def test_prometheus_reads_the_numbers(run: Path) -> None:
     assert found["streamproc_latency_seconds_bucket", "0.25"] == (waits <= 250).sum()
     assert found["streamproc_running",] == 0
     assert found["streamproc_written_bytes_total",] > 0
+
+
+def test_a_long_run_keeps_its_peaks_and_its_length(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "run.sqlite")
+    columns = "seconds, done, failed, skipped, bytes, " + ", ".join(SERIES[:8])
+    db.execute(f"CREATE TABLE summary({columns})")
+    rng = np.random.default_rng(1)
+    for seconds, number in ((1, 20_000), (10, 2000), (60, 334)):
+        objects = rng.integers(0, 50, number)
+        lines = [
+            (seconds, 1, 20, 0, 1, n * seconds, int(objects[n]), 7.0, 9.0, 1, 2, 3, 10)
+            for n in range(number)
+        ]
+        marks = ", ".join("?" * 13)
+        db.executemany(f"INSERT INTO summary VALUES ({marks})", lines)
+        if seconds == 10:
+            expected = objects
+    db.commit()
+    db.close()
+    feed = Feed(RunFolder(tmp_path))
+    rows = np.array(feed.series(-1, 600))
+    feed.close()
+    assert len(rows) <= 600
+    time, objects, area = rows[:, 0], rows[:, 1], rows[:, 2]
+    # of 20,000 s those of 10 s, from the first to the last
+    assert (time[0], time[-1]) == (0, 19_990)
+    assert (np.diff(time) > 0).all()
+    # two rows stand for seven
+    for start in range(0, 2000, 70):
+        part = expected[start : start + 70]
+        near = objects[(time >= 10 * start) & (time < 10 * (start + 70))]
+        assert (near.max(), near.min()) == (part.max(), part.min())
+    # without an object there is no area; what was lost in 10 s is told per second
+    assert set(area[objects > 0]) == {7.0}
+    assert set(rows[:, SERIES.index("failed")]) == {2.0}
+
+
+def test_a_run_without_measured_objects_says_no_number_of_them(tmp_path: Path) -> None:
+    raw = sp.open({"simulation": {"frames": 3, "shape": [64, 64], "live": False}})
+    spots = raw.locate(diameter=11)
+    without = sp.run({"source": raw, "spots": spots}, tmp_path / "without").path
+    nothing = raw.threshold("fixed", value=65_000).label().measure(raw)
+    empty = sp.run({"cells": nothing}, tmp_path / "empty").path
+    for path, objects in ((without, None), (empty, 0)):
+        feed = Feed(RunFolder(path))
+        told, rows = feed.told(), np.array(feed.series(0, 600))
+        feed.close()
+        assert (told["objects"], told["area"], told["intensity"]) == (
+            objects,
+            None,
+            None,
+        )
+        number = np.nan if objects is None else objects
+        np.testing.assert_array_equal(rows[:, SERIES.index("objects")], number)
+        assert np.isnan(rows[:, SERIES.index("area")]).all()

@@ -3,16 +3,21 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import struct
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from queue import Queue
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
+from streamproc.dashboards import runs
+from streamproc.dashboards.server import Dashboard
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
@@ -51,7 +56,7 @@ async def told(connection: WebSocketClientConnection, kind: str) -> dict[str, An
             frame = struct.unpack_from("<I", message, 4)[0]
             await connection.write_message(json.dumps({"drawn": frame}))
             if kind == "picture":
-                return {"frame": frame}
+                return {"frame": frame, "ends": struct.unpack_from("<ff", message, 32)}
             continue
         found: dict[str, Any] = json.loads(message)
         if found["type"] == "stats":
@@ -152,6 +157,61 @@ def test_frames_of_the_past_are_shown(page: str) -> None:
     assert talk(page, go_back) == 0
 
 
+def test_those_who_look_alike_are_sent_one_picture(tmp_path: Path) -> None:
+    raw = sp.open({"simulation": {"frames": 3, "shape": [32, 32], "live": False}})
+    sp.run({"source": raw}, tmp_path / "run")
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made: Queue[Dashboard] = Queue()
+    ready: Queue[str] = Queue()
+
+    def serve() -> None:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        dashboard = Dashboard(tmp_path / "run", port)
+        made.put(dashboard)
+        dashboard.run(ready.put)
+        dashboard.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    dashboard, page = made.get(timeout=60), ready.get(timeout=60)
+    counts: list[int] = []
+    ends: list[tuple[float, float]] = []
+
+    async def look() -> None:
+        url, headers = page.replace("http", "ws") + "live", {"Origin": page.rstrip("/")}
+        viewers = [
+            await websocket_connect(HTTPRequest(url, headers=headers)) for _ in range(3)
+        ]
+        for _ in range(3):
+            for viewer in viewers:
+                ends.append((await told(viewer, "picture"))["ends"])
+            counts.append(dashboard.runs.hub("").encoded)
+            # all once more: two as everybody, one as it likes
+            for viewer, own in zip(
+                viewers, ({}, {"ends": [300, 700]}, {}), strict=True
+            ):
+                await viewer.write_message(json.dumps({"look": own}))
+        await viewers[0].write_message('{"look": {"ends": [700, 300]}}')
+        refused = await told(viewers[0], "error")
+        assert refused["message"] == "black must be below white, got [700, 300]"
+        for viewer in viewers:
+            viewer.close()
+            while await viewer.read_message() is not None:
+                pass
+
+    try:
+        asyncio.run(asyncio.wait_for(look(), 60))
+    finally:
+        dashboard.stop()
+        thread.join()
+    assert counts == [1, 2, 2]  # what is known is not encoded again
+    assert ends[4] == ends[7] == (300, 700)
+    assert len({ends[i] for i in (0, 1, 2, 3, 5, 6, 8)}) == 1
+
+
 def test_the_run_does_not_notice_its_death(
     page: str, live_run: Path, begin: Begin
 ) -> None:
@@ -211,7 +271,9 @@ def test_bad_input_is_one_line(tmp_path: Path, begin: Begin) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         text = said(str(tmp_path / "run"), "--port", str(port))
-    assert f"port {port} is taken; the next free one is {port + 1}" in text
+    assert re.search(
+        rf"port {port} is taken; the next free one is (\d+): --port \1", text
+    )
 
 
 def test_nothing_is_noted_in_a_run_that_has_ended(begin: Begin, tmp_path: Path) -> None:
@@ -231,3 +293,24 @@ def test_there_is_nothing_beside_the_page(page: str) -> None:
         with pytest.raises(HTTPError, match="40") as refused:
             urlopen(page + path)
         refused.value.close()
+
+
+def test_an_export_outlives_its_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = sp.open({"simulation": {"frames": 1, "shape": [32, 32], "live": False}})
+    run = sp.run({"mask": raw.threshold()}, tmp_path / "run").path
+    monkeypatch.setattr(runs, "_KEPT", -1.0)
+
+    async def look() -> None:
+        shown = runs.Runs(run)
+        hub = shown.hub("")
+        hub.history.exports += 1
+        shown.forget()
+        assert shown.hub("") is hub
+        hub.history.exports -= 1
+        shown.forget()
+        assert shown.hub("") is not hub
+        shown.close()
+
+    asyncio.run(look())
