@@ -54,7 +54,7 @@ class Bench:
 
     def _lost(self) -> list[dict[str, Any]]:
         """Return what was lost, by place and reason, most first; rows only come."""
-        rows = self._feed._query(
+        rows = self._feed.query(
             "SELECT place, reason, count(*), sum(count), max(time), max(rowid) "
             "FROM gaps WHERE rowid > ? GROUP BY place, reason",
             (self._last_gap,),
@@ -90,7 +90,7 @@ class Bench:
 
     def _rate(self, now: float) -> float | None:
         """Return bytes of pixels per second of the last minute."""
-        rows = self._feed._query(
+        rows = self._feed.query(
             "SELECT sum(bytes), (SELECT min(time) FROM summary WHERE seconds=60) "
             "FROM summary WHERE seconds=1 AND time>?",
             (now - _MINUTE,),
@@ -102,7 +102,7 @@ class Bench:
 
     def _mean_rate(self) -> float | None:
         """Return bytes of pixels per second in which frames were saved."""
-        rows = self._feed._query(
+        rows = self._feed.query(
             "SELECT sum(bytes), sum(seconds) FROM summary WHERE seconds=1"
         )
         return rows[0][0] / rows[0][1] if rows and rows[0][1] else None

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamproc.errors import StreamprocError
-from streamproc.folder import RunFolder, connect_readonly
+from streamproc.folder import RunFolder, connect_readonly, speed
 from streamproc.reading import source_info
 from streamproc.store.lock import is_locked
 
 #: Seconds after which all frames are counted anew: a later pass changes old rows.
 _RECOUNT = 60.0
-#: Seconds of frames that speed and latency are those of, and rows at most.
-_LATE, _LATE_ROWS = 10.0, 500
+#: Seconds of frames that speed and latency are those of, while a run is on.
+_LATE = 10.0
 
 #: Upper ends of the bins that latencies are counted in, in ms.
 BINS = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
@@ -142,12 +142,12 @@ class Feed:
         sql = (
             "SELECT frame FROM frames WHERE state = 'done' ORDER BY frame DESC LIMIT 1"
         )
-        rows = self._query(sql)
+        rows = self.query(sql)
         return int(rows[0][0]) if rows else None
 
     def when(self, frame: int) -> tuple[float | None, float | None]:
         """Return when a frame was taken, and when its results were durable."""
-        rows = self._query(
+        rows = self.query(
             "SELECT time, committed_at FROM frames WHERE frame=?", (frame,)
         )
         return (rows[0][0], rows[0][1]) if rows else (None, None)
@@ -160,7 +160,7 @@ class Feed:
         very many, of the means over 10 s or 60 s.
         """
         for seconds in (1, 10, 60):
-            rows = self._query(_SUMMARY, (seconds, after))
+            rows = self.query(_SUMMARY, (seconds, after))
             if len(rows) <= _THINNED * most:
                 break
         values = np.array(rows, float).reshape(-1, len(SERIES))
@@ -172,7 +172,7 @@ class Feed:
         """Return the last events, the newest first."""
         names = ("time", "frame", "level", "kind", "message")
         sql = f"SELECT {', '.join(names)} FROM events ORDER BY rowid DESC LIMIT ?"
-        return [dict(zip(names, row, strict=True)) for row in self._query(sql, (most,))]
+        return [dict(zip(names, row, strict=True)) for row in self.query(sql, (most,))]
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return what is raised and not cleared, the newest first."""
@@ -180,7 +180,7 @@ class Feed:
             "SELECT rowid, time, frame, level, message FROM events "
             "WHERE kind='alert' AND rowid>? ORDER BY rowid"
         )
-        for row, when, frame, level, message in self._query(sql, (self._told_upto,)):
+        for row, when, frame, level, message in self.query(sql, (self._told_upto,)):
             rule, _, text = message.partition(": ")
             self._raised.pop(rule, None)
             if level == "warning":
@@ -192,12 +192,12 @@ class Feed:
     def written(self) -> int:
         """Return how many bytes were saved so far."""
         sql = "SELECT coalesce(sum(bytes), 0) FROM summary WHERE seconds=60"
-        rows = self._query(sql)
+        rows = self.query(sql)
         return int(rows[0][0]) if rows else 0
 
     def parameters(self) -> dict[str, Any]:
         """Return the values, by ``step.parameter``, that hold for the newest frame."""
-        rows = self._query("SELECT step, name, value FROM parameters ORDER BY rowid")
+        rows = self.query("SELECT step, name, value FROM parameters ORDER BY rowid")
         return {f"{step}.{name}": json.loads(value) for step, name, value in rows}
 
     def field_um(self) -> float | None:
@@ -211,30 +211,29 @@ class Feed:
 
     def areas(self, frame: int) -> list[float]:
         """Return the areas of a frame's objects, of the first table that has them."""
-        tables = self._query('SELECT "table" FROM columns WHERE "column"=\'area\'')
+        tables = self.query('SELECT "table" FROM columns WHERE "column"=\'area\'')
         if not tables:
             return []
         name = '"' + tables[0][0].replace('"', '""') + '"'
         return [
-            r[0]
-            for r in self._query(f"SELECT area FROM {name} WHERE frame=?", (frame,))
+            r[0] for r in self.query(f"SELECT area FROM {name} WHERE frame=?", (frame,))
         ]
 
     def _read(self) -> None:
-        rows = self._query("SELECT key, value FROM run")
+        rows = self.query("SELECT key, value FROM run")
         self._values = dict(rows) if rows else self._values
         now = time.monotonic()
         if now - self._counted_at >= _RECOUNT:
             self._last_frame, self._counted_at = -1, now
             self.counts = Counts(admitted=self.counts.admitted)
         newest = self._last_frame
-        for state, last, number, *waits in self._query(_COUNTED, (self._last_frame,)):
+        for state, last, number, *waits in self.query(_COUNTED, (self._last_frame,)):
             setattr(self.counts, state, getattr(self.counts, state) + number)
             known = zip(self.counts.waits, waits, strict=True)
             self.counts.waits = [before + (new or 0) for before, new in known]
             newest = max(newest, last)
         self._last_frame = newest
-        lost = self._query("SELECT coalesce(sum(count), 0) FROM gaps")
+        lost = self.query("SELECT coalesce(sum(count), 0) FROM gaps")
         self.counts.lost = lost[0][0] if lost else self.counts.lost
         self._count_admitted()
         self._read_speed()
@@ -253,27 +252,14 @@ class Feed:
         )
 
     def _read_speed(self) -> None:
-        """Read frames/s and latencies of the last seconds."""
-        rows = self._query(
-            "SELECT committed_at, latency_ms FROM frames WHERE latency_ms IS NOT NULL "
-            "ORDER BY frame DESC LIMIT ?",
-            (_LATE_ROWS,),
-        )
-        newest = rows[0][0] if rows else 0.0
-        late = [row for row in rows if newest - row[0] <= _LATE]
-        waits = sorted(row[1] for row in late)
-        span = newest - late[-1][0] if late else 0.0
-        self._speed = {
-            "fps": round(sum(r[0] > late[-1][0] for r in late) / span, 2)
-            if span
-            else 0.0,
-            "p50": waits[len(waits) // 2] if waits else None,
-            "p99": waits[len(waits) * 99 // 100] if waits else None,
-        }
+        """Read frames/s and latencies: of the last seconds, at the end of the run."""
+        values = {} if is_locked(self.folder.lock) else self._values
+        fps, p50, p99 = speed(values, self.query, _LATE)
+        self._speed = {"fps": round(fps, 2), "p50": p50, "p99": p99}
 
     def _minute(self) -> dict[str, Any]:
         """Return means of the newest second, and the losses of the last minute."""
-        newest = self._query(
+        newest = self.query(
             "SELECT objects, area, intensity, time FROM summary WHERE seconds=1 "
             "ORDER BY time DESC LIMIT 1"
         )
@@ -284,7 +270,7 @@ class Feed:
             objects = None
         if not objects:
             area = intensity = None
-        lost = self._query(
+        lost = self.query(
             "SELECT coalesce(sum(lost), 0) FROM summary WHERE seconds=1 AND time>?",
             (when - 60,),
         )
@@ -295,7 +281,7 @@ class Feed:
             "lost_minute": lost[0][0],
         }
 
-    def _query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of one SELECT; none where the ledger cannot be read now."""
         try:
             if self._db is None:

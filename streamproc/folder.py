@@ -1,13 +1,14 @@
 """A run folder: what lies where, what ran, and whether it may go on."""
 
 import json
+import math
 import os
 import platform
 import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +31,11 @@ _FINGERPRINTED = (
     "scikit-image",
     "av",
     "tifffile",
+)
+#: When the last frames were committed, and how long they took.
+_LATE_SQL = (
+    "SELECT committed_at, latency_ms FROM frames WHERE latency_ms IS NOT NULL "
+    "ORDER BY frame DESC LIMIT 500"
 )
 #: Deleted when the disk is full, so that the end can be recorded.
 _BALLAST_BYTES = 4 << 20
@@ -269,7 +275,9 @@ def status(path: str | Path) -> dict[str, Any]:
                 db.execute("SELECT state, count(*) FROM frames GROUP BY state")
             )
             lost = db.execute("SELECT coalesce(sum(count), 0) FROM gaps").fetchone()[0]
-            fps, p50, p99 = _speed(db, {} if running else values)
+            fps, p50, p99 = speed(
+                {} if running else values, lambda sql: db.execute(sql).fetchall()
+            )
         finally:
             db.close()
     except sqlite3.Error as error:
@@ -303,17 +311,27 @@ def status(path: str | Path) -> dict[str, Any]:
     }
 
 
-def _speed(
-    db: sqlite3.Connection, values: Mapping[str, str]
+def speed(
+    values: Mapping[str, str],
+    query: Callable[[str], Sequence[tuple[float, float]]],
+    within: float = math.inf,
 ) -> tuple[float, float | None, float | None]:
-    """Return frames/s and latencies, of the end if recorded, else of late."""
+    """Return frames/s and latencies p50 and p99 in ms: a run's, or those of late.
+
+    Parameters
+    ----------
+    values
+        Of the ledger's table ``run``; what a run that has ended recorded goes first.
+    query
+        Returns the rows of one SELECT.
+    within
+        Seconds before the newest frame that count, of the last 500 frames.
+    """
     if values.get("speed"):
-        speed = json.loads(values["speed"])
-        return speed["fps"], speed["p50"], speed["p99"]
-    rows = db.execute(
-        "SELECT committed_at, latency_ms FROM frames WHERE latency_ms IS NOT NULL "
-        "ORDER BY frame DESC LIMIT 500"
-    ).fetchall()
+        told = json.loads(values["speed"])
+        return told["fps"], told["p50"], told["p99"]
+    rows = query(_LATE_SQL)
+    rows = [row for row in rows if rows[0][0] - row[0] <= within]
     if not rows:
         return 0.0, None, None
     newest, oldest = rows[0][0], rows[-1][0]
