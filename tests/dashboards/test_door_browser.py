@@ -12,6 +12,9 @@ from .test_browser import browser  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.slow
 
+#: Whether Bokeh has its plots: it throws where its first connection ends too soon.
+PLOTS = "window.Bokeh?.documents.some((document) => document.roots().length)"
+
 SIZES = [(1366, 768), (1920, 1080), (1024, 768)]
 
 
@@ -167,7 +170,7 @@ def test_a_session_that_ended_is_asked_for_again(
     process = begin(*options)
     page = serving(process)
     window.goto(f"{page}?token={tokens_in(file)['viewer']}")
-    window.wait_for_function("window.streamproc?.drawn > 0")
+    window.wait_for_function(f"window.streamproc?.drawn > 0 && {PLOTS}")
     window.evaluate("window.before = true")
     process.kill()
     process.wait()
@@ -176,7 +179,9 @@ def test_a_session_that_ended_is_asked_for_again(
     port = page.rstrip("/").rpartition(":")[2]
     process = begin(*options, "--port", port)
     assert serving(process) == page
-    window.wait_for_function("!window.before && window.streamproc?.drawn > 0")
+    window.wait_for_function(
+        f"!window.before && window.streamproc?.drawn > 0 && {PLOTS}"
+    )
     process.kill()
     process.wait()
     window.wait_for_selector("#state.lost")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from streamproc.dashboards import runs as module
 from streamproc.dashboards.live import Hub
+from streamproc.dashboards.picture import Look
 from streamproc.dashboards.runs import Runs
 from streamproc.dashboards.server import Dashboard
 
@@ -189,6 +190,7 @@ class Looker:
     wants = listens = follows = True
     pinned = None
     at = -1
+    look = Look()
 
     def __init__(self) -> None:
         self.pictures: list[int] = []
