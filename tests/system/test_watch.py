@@ -120,12 +120,13 @@ def test_killed_and_resumed(tmp_path: Path, start: Start, moves: bool) -> None:
     assert kills == 4
     check(run, wrote)
     if moves:
-        went = sorted(int(path.name[4:9]) for path in away.iterdir())
-        assert went == wrote["good"]
-        # what was written again stays, and is named
+        # what was written again stays, once or instead, and is named
         events = sp.load(run).events
         named = {str(message).split()[0] for message in events["message"]}
         left = {path.name for path in folder.glob("img_*")} - set(wrote["bad"])
+        went = [int(path.name[4:9]) for path in away.iterdir()]
+        assert sorted({*went, *(int(name[4:9]) for name in left)}) == wrote["good"]
+        assert len(went) == len(set(went)) > len(wrote["good"]) * 0.9
         assert left <= named
 
 
