@@ -163,7 +163,8 @@ def scheduler(
     place = [*PLACE[:3], "--port", "0", "--scheduler-file", str(told)]
     pause = threading.Event()
     with begun("distributed.cli.dask_scheduler", *place) as head, ExitStack() as stack:
-        while head.poll() is None and not told.exists():
+        # it is there before it is written
+        while head.poll() is None and not (told.exists() and told.read_text()):
             pause.wait(0.02)
         address = str(json.loads(told.read_text())["address"])
         for _ in range(workers):
