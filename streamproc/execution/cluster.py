@@ -6,7 +6,8 @@ import ipaddress
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ _SETTINGS = {
 _CONNECT = 10.0
 #: Seconds for a worker that hangs to be back, and for a cluster to say its last words.
 _RESTART, _FAREWELL = 15.0, 20.0
+#: Seconds between two looks whether the scheduler has heard of something.
+_HEARD = 0.02
 #: Seconds for its page to answer.
 _PAGE = 5.0
 #: What it lists its plots in, beside the page.
@@ -184,11 +187,20 @@ class Cluster:
         """Return how many tasks can run at once, now."""
         return sum(self.workers().values())
 
-    def restart(self, worker: str) -> None:
+    def restart(self, worker: str, keys: Collection[str]) -> None:
         """Kill a worker that hangs; its nanny starts another.
 
-        One without a nanny is told to leave, and no longer counted on.
+        One without a nanny is told to leave, and no longer counted on. ``keys`` are
+        those of tasks that were taken back from it: while the scheduler has not heard
+        of that, it would give them to another worker, to hang there unseen.
         """
+        end, pause = time.monotonic() + _RESTART, threading.Event()
+        with suppress(Exception):
+            while time.monotonic() < end:
+                at_work = self.client.processing([worker])  # type: ignore[no-untyped-call]
+                if not {*at_work.get(worker, ())} & {*keys}:
+                    break
+                pause.wait(_HEARD)
         # of the scheduler: its client refuses it where there is no nanny
         scheduler: Any = self.client.scheduler
         with suppress(Exception):  # whatever it does, its frames go elsewhere

@@ -315,8 +315,9 @@ class Dask:
         with self._changed:
             flying = list(self._flying.values())
         waiting = self._claimed(b for b in flying if self._needs(b, backgrounds))
-        for worker in {sent.worker for sent in (*hung, *backgrounds)}:
-            self._restart(worker)
+        keys: dict[str, list[str]] = {}
+        for sent in (*hung, *backgrounds):
+            keys.setdefault(sent.worker, []).append(sent.future.key)
         for background in backgrounds:
             background.is_inline = True
             self._drop(background)
@@ -327,6 +328,8 @@ class Dask:
             self._drop(batch)
             batch.hangs += len(batch.tasks) == 1
             self._lose(batch, _hang(batch), is_certain=batch.hangs >= _HANGS)
+        for worker, taken_back in keys.items():
+            self._restart(worker, taken_back)
 
     def _needs(self, batch: Batch, backgrounds: Sequence[Background]) -> bool:
         windows: Iterable[Any] = batch.tasks[0].windows.values()
@@ -344,13 +347,13 @@ class Dask:
         future, sent.future = sent.future, None
         future.release()
 
-    def _restart(self, worker: str) -> None:
+    def _restart(self, worker: str, keys: Sequence[str]) -> None:
         """Restart a worker; it takes seconds, in which others get their batches."""
         cluster = self._cluster
 
         def restart() -> None:
             if cluster is not None:
-                cluster.restart(worker)
+                cluster.restart(worker, keys)
             with self._changed:
                 self._restarting.remove(thread)
                 self._changed.notify_all()
