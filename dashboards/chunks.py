@@ -4,6 +4,7 @@ The zarr library does the same at three times the processor time, in threads of 
 """
 
 import sqlite3
+import weakref
 from contextlib import suppress
 from typing import Any, cast
 
@@ -42,6 +43,8 @@ class Chunks:
         with suppress(sqlite3.Error, OSError, ValueError, RuntimeError):
             if self._db is None:
                 self._db = connect_readonly(self._folder.ledger)
+                # a page that is closed forgets its pictures
+                weakref.finalize(self, _end, self._db).atexit = False
             rows = self._db.execute(_SQL, (path, frame)).fetchall()
             if len(rows) != 1 or rows[0][0] != 0:
                 return None
@@ -61,7 +64,12 @@ class Chunks:
         """Let go of the ledger."""
         db, self._db = self._db, None
         if db is not None:
-            db.close()
+            _end(db)
+
+
+def _end(db: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):  # another thread's
+        db.close()
 
 
 def _codec(array: Any) -> codecs.Codec | None:
