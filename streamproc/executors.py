@@ -98,11 +98,8 @@ def frozen_heap() -> Iterator[None]:
     Python looks at every object again and again: a tenth of a second each time, in
     which no frame gets on.
     """
-    is_ours = gc.get_freeze_count() == 0
-    if is_ours:
-        gc.freeze()
+    gc.freeze()
     try:
         yield
     finally:
-        if is_ours:
-            gc.unfreeze()
+        gc.unfreeze()
