@@ -427,7 +427,8 @@ class Watch:
             begin = register.frames[before]
             yield from self._say_once(names[0], "was taken under another name")
             if begin >= len(attempt):
-                register.take(names[0], begin, files[0])
+                # what is owed for it, it is under the name it was taken by
+                register.frames[names[0]] = begin
                 if self._mover is not None:
                     yield from self._mover.renamed(before, names[0], files[0].state)
                 return

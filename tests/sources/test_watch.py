@@ -765,6 +765,22 @@ def test_a_file_that_was_renamed_moves_once_it_is_in_the_log(
     assert [path.name for path in away.iterdir()] == ["other.tif"]
 
 
+def test_a_file_that_was_renamed_twice_waits_for_the_log(tmp_path: Path) -> None:
+    folder, away = fill(tmp_path / "in", 1), tmp_path / "away"
+    source = watch(folder, move_to=str(away))
+    frames = source.frames()
+    taken = [next(frames)]
+    (folder / "img0.tif").rename(folder / "second.tif")
+    assert notices([next(frames)]) == ["second.tif was taken under another name"]
+    (folder / "second.tif").rename(folder / "third.tif")
+    end(folder)
+    assert notices(list(frames)) == ["third.tif was taken under another name"]
+    assert not away.exists()
+    source.admitted(log_of(taken))
+    source.close()
+    assert [path.name for path in away.iterdir()] == ["third.tif"]
+
+
 def test_the_rest_of_a_file_that_was_renamed_after_a_kill(tmp_path: Path) -> None:
     folder, away = tmp_path / "in", tmp_path / "away"
     folder.mkdir()
